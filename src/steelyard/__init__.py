@@ -1,0 +1,1 @@
+"""Steelyard: risk weighed against value."""

@@ -1,0 +1,87 @@
+"""The schema: migrations run by the owner role, each room on a branch of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from steelyard.kernel import Refusal, RefusalKind
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+_LOCK = 7_311_001
+OLDEST_SERVER = 16
+
+
+class ServerIsTooOld(Refusal):
+    """The database server is older than the schema needs."""
+
+    kind = RefusalKind.UNAVAILABLE
+    en = "The database is PostgreSQL {found}; {needed} or later is needed."
+    zh = "数据库版本为 PostgreSQL {found}，至少需要 {needed}。"
+
+
+class SchemaIsBehind(Refusal):
+    """The database was not migrated to this release."""
+
+    kind = RefusalKind.UNAVAILABLE
+    en = "The database is not migrated to this release; run: steelyard db migrate."
+    zh = "数据库结构落后于当前版本，请运行：steelyard db migrate。"
+
+
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """Where the schema stands, and where this release wants it: revision ids, sorted."""
+
+    present: tuple[str, ...]
+    wanted: tuple[str, ...]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nothing is left to migrate."""
+        return set(self.wanted) <= set(self.present)
+
+
+def migrate(owner_url: str) -> Revisions:
+    """Bring the database to this release, in one transaction; safe for several callers at once.
+
+    Refusals
+    --------
+    server_is_too_old
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.set_main_option("path_separator", "os")
+    engine = sa.create_engine(owner_url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        major = connection.execute(sa.text("SHOW server_version_num")).scalar_one()
+        if int(major) // 10_000 < OLDEST_SERVER:
+            raise ServerIsTooOld(found=int(major) // 10_000, needed=OLDEST_SERVER)
+        connection.execute(sa.text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+        connection.commit()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "heads")
+        connection.execute(sa.text("SELECT pg_advisory_unlock(:lock)"), {"lock": _LOCK})
+        connection.commit()
+    return revisions(owner_url)
+
+
+def revisions(url: str) -> Revisions:
+    """Return where the schema stands."""
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.set_main_option("path_separator", "os")
+    wanted = ScriptDirectory.from_config(config).get_heads()
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table_schema": "public"})
+        present = context.get_current_heads()
+    return Revisions(tuple(sorted(present)), tuple(sorted(wanted)))
