@@ -17,6 +17,7 @@ from steelyard.base.facts import Fact, FactLog, Recorded
 from steelyard.kernel import Clock
 
 T = TypeVar("T")
+LastWrite = Callable[["UnitOfWork", list[Any]], None]
 
 _ATTEMPTS = 5
 _RETRIED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
@@ -42,6 +43,7 @@ class UnitOfWork:
         self.actor = actor
         self._recorded: list[Recorded] = []
         self._after: list[Callable[[], None]] = []
+        self._last: dict[str, tuple[LastWrite, list[Any]]] = {}
 
     def execute(self, sql: str, **values: Any) -> sa.CursorResult[Any]:
         """Run one statement with named parameters (`:name`)."""
@@ -66,14 +68,24 @@ class UnitOfWork:
         at = self.now if occurred_at is None else occurred_at
         self._recorded.append(Recorded(fact, subject, at, self.now, self.actor))
 
+    def at_commit(self, name: str, item: Any, write: LastWrite) -> None:
+        """Collect an item for a write that comes last, so that its lock is held for a moment only.
+
+        All items of one name are written by one call, in the order they were given.
+        """
+        self._last.setdefault(name, (write, []))[1].append(item)
+
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call something once the transaction is durable; it is not called after a roll-back."""
         self._after.append(call)
 
-    def take_recorded(self) -> list[Recorded]:
-        """Return the facts not yet written, and forget them."""
-        recorded, self._recorded = self._recorded, []
-        return recorded
+    def complete(self, log: FactLog) -> None:
+        """Write the facts and what else comes last; the commit follows."""
+        if self._recorded:
+            log.write(self.connection, self._recorded)
+        for name in sorted(self._last):
+            write, items = self._last[name]
+            write(self, items)
 
     def finish(self) -> None:
         """Run what was left for after the commit."""
@@ -122,9 +134,7 @@ class Database:
                 connection, now=self.clock.read(connection), wall_at=self.wall.now(), actor=actor
             )
             yield unit
-            recorded = unit.take_recorded()
-            if recorded:
-                self.facts.write(connection, recorded)
+            unit.complete(self.facts)
         unit.finish()
 
     def transact(self, work: Callable[[UnitOfWork], T], *, actor: str = "system:steelyard") -> T:

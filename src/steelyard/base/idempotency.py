@@ -1,0 +1,175 @@
+"""Idempotency: a command sent twice is done once and answered twice with the same words.
+
+The answer is stored in the transaction of the command, so a crash leaves either both or neither.
+A refusal rolls back and is not stored: sent again, the command is judged afresh.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from steelyard.base.database import Database, UnitOfWork
+from steelyard.kernel import Refusal, RefusalKind
+
+
+class IdempotencyKeyWasUsed(Refusal):
+    """The key came before with another body."""
+
+    kind = RefusalKind.CONFLICT
+    en = "The idempotency key {key} was used before for another request."
+    zh = "幂等键 {key} 已用于另一个请求。"
+
+
+class RequestIsInFlight(Refusal):
+    """The same command is at work at this moment."""
+
+    kind = RefusalKind.CONFLICT
+    en = "The request with idempotency key {key} is being worked on; ask again in a moment."
+    zh = "幂等键 {key} 的请求正在处理，请稍后重试。"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command was answered with: status of the edge, body bytes, whether from the store."""
+
+    status: int
+    body: bytes
+    replayed: bool = False
+
+
+def idempotent(
+    database: Database,
+    *,
+    scope: str,
+    key: str,
+    body: bytes,
+    actor: str,
+    work: Callable[[UnitOfWork], Answer],
+) -> Answer:
+    """Run a command of one transaction at most once for a key, and return its answer.
+
+    Parameters
+    ----------
+    scope : whose key it is (caller and verb); equal keys of two scopes are strangers
+    body : the request, whose hash must be the same when the key comes again
+
+    Refusals
+    --------
+    request_is_in_flight : another process holds the key now
+    idempotency_key_was_used : with another body
+    """
+    call = _Call(scope, key, hashlib.sha256(body).digest())
+
+    def run(unit: UnitOfWork) -> Answer:
+        known = call.take(unit.connection, lock="pg_try_advisory_xact_lock")
+        if known is not None:
+            return known
+        answer = work(unit)
+        unit.execute(
+            "INSERT INTO base.idempotency (scope, key, body_hash, status, answer)"
+            " VALUES (:scope, :key, :hash, :status, :answer)"
+            " ON CONFLICT (scope, key) DO UPDATE SET status = :status, answer = :answer",
+            scope=scope,
+            key=key,
+            hash=call.hash,
+            status=answer.status,
+            answer=answer.body,
+        )
+        return answer
+
+    return database.transact(run, actor=actor)
+
+
+def idempotent_in_steps(
+    database: Database,
+    *,
+    scope: str,
+    key: str,
+    body: bytes,
+    work: Callable[[], Answer],
+) -> Answer:
+    """Run a command of several transactions (it calls somebody outside) once for a key.
+
+    The intent is committed first and the key held by a session lock: when the process dies, the
+    lock dies with it, and the command sent again runs `work` again, which must find its own traces.
+
+    Refusals
+    --------
+    request_is_in_flight, idempotency_key_was_used
+    """
+    call = _Call(scope, key, hashlib.sha256(body).digest())
+    with database.engine.connect() as holder:
+        try:
+            known = call.take(holder, lock="pg_try_advisory_lock")
+            if known is not None:
+                return known
+            holder.execute(
+                sa.text(
+                    "INSERT INTO base.idempotency (scope, key, body_hash)"
+                    " VALUES (:scope, :key, :hash) ON CONFLICT DO NOTHING"
+                ),
+                call.values,
+            )
+            holder.commit()
+            answer = work()
+            holder.execute(
+                sa.text(
+                    "UPDATE base.idempotency SET status = :status, answer = :answer"
+                    " WHERE scope = :scope AND key = :key AND answer IS NULL"
+                ),
+                {**call.values, "status": answer.status, "answer": answer.body},
+            )
+            holder.commit()
+            return answer
+        finally:
+            holder.rollback()
+            holder.execute(sa.text("SELECT pg_advisory_unlock(:lock)"), {"lock": call.lock})
+            holder.commit()
+
+
+def forget_answers(unit: UnitOfWork, *, before: datetime) -> int:
+    """Delete the answers stored before an instant; return how many."""
+    return unit.execute(
+        "DELETE FROM base.idempotency WHERE created_at < :before", before=before
+    ).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    scope: str
+    key: str
+    hash: bytes
+
+    @property
+    def lock(self) -> int:
+        name = hashlib.sha256(f"{self.scope}\0{self.key}".encode()).digest()
+        return int.from_bytes(name[:8], "big", signed=True)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {"scope": self.scope, "key": self.key, "hash": self.hash}
+
+    def take(self, connection: sa.Connection, *, lock: str) -> Answer | None:
+        """Hold the key, and return the stored answer if there is one."""
+        if not connection.execute(sa.text(f"SELECT {lock}(:lock)"), {"lock": self.lock}).scalar():
+            raise RequestIsInFlight(key=self.key)
+        row = connection.execute(
+            sa.text(
+                "SELECT body_hash, status, answer FROM base.idempotency"
+                " WHERE scope = :scope AND key = :key"
+            ),
+            {"scope": self.scope, "key": self.key},
+        ).one_or_none()
+        if row is None:
+            return None
+        if bytes(row.body_hash) != self.hash:
+            raise IdempotencyKeyWasUsed(key=self.key)
+        if row.answer is None:
+            return None
+        return Answer(row.status, bytes(row.answer), replayed=True)
