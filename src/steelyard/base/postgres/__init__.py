@@ -17,8 +17,8 @@ from steelyard.base.postgres.server import State, Status
 
 __all__ = [
     "Address",
-    "BinariesOutOfReach",
     "Binaries",
+    "BinariesOutOfReach",
     "DatabaseDidNotStart",
     "DatabaseFilesOfAnotherVersion",
     "EmbeddedPostgres",

@@ -84,9 +84,9 @@ def bootstrap(
         for role, rights in ((owner, SQL("CREATEDB")), (application, SQL("NOCREATEDB"))):
             verb = SQL("ALTER") if role in roles else SQL("CREATE")
             connection.execute(
-                SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS {}").format(
-                    verb, Identifier(role), rights
-                )
+                SQL(
+                    "{} ROLE {} LOGIN NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS {}"
+                ).format(verb, Identifier(role), rights)
             )
             connection.execute(
                 SQL("ALTER ROLE {} SET idle_in_transaction_session_timeout = {}").format(

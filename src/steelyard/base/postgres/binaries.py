@@ -78,9 +78,8 @@ def find_binaries(*, major: int | None = None) -> Binaries:
         elif major is None or found.version[0] == major:
             return found
     if too_old is not None:
-        raise PostgresTooOld(
-            version=".".join(map(str, too_old.version)), path=str(too_old.bin_dir), needed=16
-        )
+        version = ".".join(map(str, too_old.version))
+        raise PostgresTooOld(version=version, path=str(too_old.bin_dir))
     raise NoPostgresFound()
 
 
@@ -101,13 +100,12 @@ def _places() -> Iterator[tuple[str, Path]]:
     if on_path is not None:
         yield "system", Path(on_path).resolve().parent
     for pattern in _SYSTEM_FOLDERS:
-        folders = Path("/").glob(pattern)
-        for folder in sorted(folders, key=_number_in, reverse=True):
-            yield "system", folder
+        for bin_dir in sorted(Path("/").glob(pattern), key=_number_in, reverse=True):
+            yield "system", bin_dir
 
 
-def _number_in(folder: Path) -> int:
-    digits = re.findall(r"\d+", folder.parent.name)
+def _number_in(bin_dir: Path) -> int:
+    digits = re.findall(r"\d+", bin_dir.parent.name)
     return int(digits[-1]) if digits else 0
 
 

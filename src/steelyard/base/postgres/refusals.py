@@ -87,10 +87,7 @@ class SocketFolderIsNotOurs(Refusal):
         "The socket folder {path} belongs to somebody else or is open to others. Remove it, or "
         "choose a STEELYARD_HOME with a shorter path."
     )
-    zh = (
-        "套接字文件夹 {path} 属于他人或对他人开放。请删除它，"
-        "或为 STEELYARD_HOME 选择更短的路径。"
-    )
+    zh = "套接字文件夹 {path} 属于他人或对他人开放。请删除它，或为 STEELYARD_HOME 选择更短的路径。"
 
 
 class NoServiceUser(Refusal):
