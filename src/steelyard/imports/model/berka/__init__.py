@@ -1,0 +1,90 @@
+"""The Berka bank: its files, its records, the order within a day, and the comparison."""
+
+from steelyard.imports.model.berka.balances import (
+    ROUNDING_MINOR,
+    BalanceColumn,
+    read_balance_column,
+)
+from steelyard.imports.model.berka.comparison import (
+    AccountComparison,
+    Agreement,
+    Comparison,
+    Deviation,
+    Way,
+    compare_balances,
+)
+from steelyard.imports.model.berka.files import read_bank, source_of
+from steelyard.imports.model.berka.operations import (
+    COUNTERPARTY_OF,
+    OPERATION_LABELS,
+    Counterparty,
+    CounterpartyKind,
+    Operation,
+    Purpose,
+)
+from steelyard.imports.model.berka.ordering import (
+    Misfit,
+    chronological,
+    misfit_of,
+    order_transactions,
+    overdraft_limit_minor,
+    overdrafts,
+)
+from steelyard.imports.model.berka.records import (
+    Account,
+    BerkaBank,
+    Card,
+    CardKind,
+    Client,
+    Disposition,
+    DispositionRole,
+    District,
+    Loan,
+    LoanOutcome,
+    Sex,
+    StandingOrder,
+    StatementFrequency,
+    Transaction,
+)
+from steelyard.imports.model.berka.sample import sample_files
+
+__all__ = [
+    "COUNTERPARTY_OF",
+    "OPERATION_LABELS",
+    "ROUNDING_MINOR",
+    "Account",
+    "AccountComparison",
+    "Agreement",
+    "BalanceColumn",
+    "BerkaBank",
+    "Card",
+    "CardKind",
+    "Client",
+    "Comparison",
+    "Counterparty",
+    "CounterpartyKind",
+    "Deviation",
+    "Disposition",
+    "DispositionRole",
+    "District",
+    "Loan",
+    "LoanOutcome",
+    "Misfit",
+    "Operation",
+    "Purpose",
+    "Sex",
+    "StandingOrder",
+    "StatementFrequency",
+    "Transaction",
+    "Way",
+    "chronological",
+    "compare_balances",
+    "misfit_of",
+    "order_transactions",
+    "overdraft_limit_minor",
+    "overdrafts",
+    "read_balance_column",
+    "read_bank",
+    "sample_files",
+    "source_of",
+]
