@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
+from hashlib import sha256
 from itertools import islice
-from random import Random
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -71,20 +71,25 @@ class _Household:
 
 
 class _Draw:
-    """Chance from a seed, by the one function of Random that stays the same between Pythons."""
+    """Numbers that look drawn and follow from a seed alone: hashes of the seed and a count."""
 
     def __init__(self, seed: int) -> None:
-        self._random = Random(seed)
+        self._seed = seed
+        self._drawn = 0
 
     def between(self, low: int, high: int) -> int:
-        return low + int(self._random.random() * (high - low + 1))
+        return low + self._next() % (high - low + 1)
 
     def one_of(self, choices: Sequence[T]) -> T:
         return choices[self.between(0, len(choices) - 1)]
 
     def shuffled(self, items: Iterable[T]) -> list[T]:
-        keyed = [(self._random.random(), place, item) for place, item in enumerate(items)]
+        keyed = [(self._next(), place, item) for place, item in enumerate(items)]
         return [item for _, _, item in sorted(keyed, key=lambda k: k[:2])]
+
+    def _next(self) -> int:
+        self._drawn += 1
+        return int.from_bytes(sha256(f"{self._seed}/{self._drawn}".encode()).digest()[:8], "big")
 
 
 def sample_files(
