@@ -1,0 +1,136 @@
+"""What the people of the town do, as facts: nothing here says whether a payment is fraud."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from uuid import UUID
+
+import msgspec
+
+from steelyard.simulation.model.people import Person
+
+
+@dataclass(frozen=True, slots=True)
+class SignUp:
+    """A customer joins: the person becomes a party with one wallet account and one card.
+
+    Attributes
+    ----------
+    id : of the action, to be used as the idempotency key
+    at : instant, UTC
+    customer_id, account_id, card_id : ids the customer is known by in the town
+    person : the personal data the customer gives
+    """
+
+    id: UUID
+    at: datetime
+    customer_id: UUID
+    account_id: UUID
+    card_id: UUID
+    person: Person
+
+
+class DepositKind(StrEnum):
+    """Where the money of a deposit comes from."""
+
+    OPENING = "opening"
+    """What a customer brings along, enough to get to the first regular deposit."""
+    SALARY = "salary"
+    """Monthly, by the employer."""
+    TOP_UP = "top_up"
+    """Weekly, by the customer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """Money comes into a customer's wallet from outside the town.
+
+    Attributes
+    ----------
+    id : of the action and of the deposit
+    at : instant, UTC
+    customer_id, account_id : who gets it, and where
+    amount_minor : positive
+    currency : ISO 4217
+    kind : where the money comes from
+    """
+
+    id: UUID
+    at: datetime
+    customer_id: UUID
+    account_id: UUID
+    amount_minor: int
+    currency: str
+    kind: DepositKind
+
+
+@dataclass(frozen=True, slots=True)
+class CardPayment:
+    """A customer asks to pay at a terminal; whether the balance is enough is for the books to say.
+
+    Attributes
+    ----------
+    id : of the action and of the payment
+    at : instant, UTC
+    customer_id, account_id, card_id : who pays, from where, with what
+    merchant_id, terminal_id : who is paid, and where
+    amount_minor : positive
+    currency : ISO 4217
+    """
+
+    id: UUID
+    at: datetime
+    customer_id: UUID
+    account_id: UUID
+    card_id: UUID
+    merchant_id: UUID
+    terminal_id: UUID
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A merchant gives back a whole payment, by its mirror.
+
+    A payment is refunded once at most. If the payment was refused, so must the refund be.
+
+    Attributes
+    ----------
+    id : of the action and of the refund
+    at : instant, UTC, on a later day than the payment
+    payment_id : the payment given back
+    customer_id, account_id, merchant_id : those of the payment
+    amount_minor, currency : those of the payment
+    """
+
+    id: UUID
+    at: datetime
+    payment_id: UUID
+    customer_id: UUID
+    account_id: UUID
+    merchant_id: UUID
+    amount_minor: int
+    currency: str
+
+
+Action = SignUp | Deposit | CardPayment | Refund
+
+
+def digest(actions: Iterable[Action]) -> str:
+    """Return the SHA-256, in hex, of the actions in their order, every field of them.
+
+    Examples
+    --------
+    >>> digest(())[:16]
+    'e3b0c44298fc1c14'
+    """
+    summed = sha256()
+    encoder = msgspec.json.Encoder()
+    for action in actions:
+        summed.update(type(action).__name__.encode() + b" " + encoder.encode(action) + b"\n")
+    return summed.hexdigest()
