@@ -226,7 +226,7 @@ class Server:
                 signalled |= targets
                 time.sleep(_PAUSE_SECONDS)
             else:
-                self._remove_stale_files()
+                self._remove_short_folder()
                 return
         raise DatabaseDidNotStop(pids=sorted(self._children()), log=str(self.log))
 
@@ -263,13 +263,13 @@ class Server:
         return {pid for pid, title in _titles().items() if title.startswith(start)}
 
     def _launch(self, life: int) -> None:
-        self._remove_stale_files()
         user = choose_service_user(self.data, self._folder)
         binaries = within_reach(self._binaries(), user)
         if not self.is_initialised:
             self._initialise(life, binaries, user)
         sockets = self.address.socket_dir
         _make_private(sockets, user)
+        self._remove_stale_files()
         settings = {**_SETTINGS, **(_DURABLE if self._durable else _NOT_DURABLE)}
         with opened((self.data, sockets), user) as descriptors, self.log.open("ab") as log:
             quoted = path_for_server(sockets, descriptors).replace('"', '""')
@@ -336,8 +336,14 @@ class Server:
         for name in (_SOCKET_NAME, f"{_SOCKET_NAME}.lock"):
             (sockets / name).unlink(missing_ok=True)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
-        if sockets.parent == SHORT_FOLDER and sockets.exists():
-            sockets.rmdir()
+
+    def _remove_short_folder(self) -> None:
+        sockets = self.address.socket_dir
+        if sockets.parent == SHORT_FOLDER and self.is_initialised:
+            owners = {os.geteuid(), self.data.stat().st_uid}
+            with suppress(FileNotFoundError, SocketFolderIsNotOurs):
+                _check_private(sockets, owners)
+                shutil.rmtree(sockets)
 
     def _did_not_start(self, reason: str) -> DatabaseDidNotStart:
         return DatabaseDidNotStart(reason=reason, log=str(self.log))
@@ -352,16 +358,17 @@ def _fits(folder: Path) -> bool:
 
 def _make_private(folder: Path, user: ServiceUser | None) -> None:
     """Make a folder that only the server's user can enter, or check that it is one."""
-    owner = user.uid if user else os.geteuid()
-    try:
+    with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-        give(folder, user)
-    except FileExistsError:
-        facts = folder.lstat()
-        private = stat.S_ISDIR(facts.st_mode) and not facts.st_mode & 0o077
-        if not private or facts.st_uid not in {owner, os.geteuid()}:
-            raise SocketFolderIsNotOurs(path=str(folder)) from None
-        give(folder, user)
+    _check_private(folder, {os.geteuid(), user.uid if user else os.geteuid()})
+    give(folder, user)
+
+
+def _check_private(folder: Path, owners: set[int]) -> None:
+    facts = folder.lstat()
+    private = stat.S_ISDIR(facts.st_mode) and not facts.st_mode & 0o077
+    if not private or facts.st_uid not in owners:
+        raise SocketFolderIsNotOurs(path=str(folder))
 
 
 def _last_lines(log: Path, since: int) -> str:
