@@ -1,1 +1,5 @@
-"""The room `cli`."""
+"""The command line."""
+
+from steelyard.cli.main import app
+
+__all__ = ["app"]

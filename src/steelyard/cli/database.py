@@ -1,0 +1,51 @@
+"""`steelyard db`: the database of this installation."""
+
+from __future__ import annotations
+
+import typer
+
+from steelyard.base import read_settings
+from steelyard.base.postgres import EmbeddedPostgres
+from steelyard.base.schema import migrate, revisions
+from steelyard.cli.output import AsJson, Column, RefusingGroup, out, show
+from steelyard.web.platform import open_database_server
+
+app = typer.Typer(help="the database", cls=RefusingGroup, no_args_is_help=True)
+
+
+@app.command("migrate")
+def migrate_now(as_json: AsJson = False) -> None:
+    """Bring the database to this release."""
+    with open_database_server(read_settings()) as urls:
+        before = revisions(urls.application).present
+        after = migrate(urls.owner).present
+    rows = [{"revision": r, "was_there": r in before} for r in after]
+    show(rows, [Column("revision", "revision"), Column("was_there", "was there")], as_json=as_json)
+
+
+@app.command("status")
+def status(as_json: AsJson = False) -> None:
+    """Show which server is used, whether it runs, and where the schema stands."""
+    settings = read_settings()
+    if settings.database_url is None:
+        found = EmbeddedPostgres(settings.home).status()
+        rows = [{"what": "server", "is": f"embedded, {found.state.value}"}]
+    else:
+        rows = [{"what": "server", "is": "of the operator (STEELYARD_DATABASE_URL)"}]
+    with open_database_server(settings) as urls:
+        stands = revisions(urls.application)
+    rows.append({"what": "schema", "is": ", ".join(stands.present) or "empty"})
+    rows.append({"what": "release wants", "is": ", ".join(stands.wanted)})
+    rows.append({"what": "current", "is": "yes" if stands.is_current else "no"})
+    show(rows, [Column("what", ""), Column("is", "")], as_json=as_json)
+    if not stands.is_current:
+        raise typer.Exit(1)
+
+
+@app.command("url")
+def url(
+    owner: bool = typer.Option(False, "--owner", help="for the owner role, which migrates"),
+) -> None:
+    """Print the database URL while a platform runs beside this command."""
+    with open_database_server(read_settings()) as urls:
+        out.print(urls.owner if owner else urls.application, soft_wrap=True, highlight=False)

@@ -1,0 +1,20 @@
+"""`steelyard`: the commands, each in a module of its own, loaded when it is called."""
+
+from __future__ import annotations
+
+import typer
+
+from steelyard.cli import database, doctor
+from steelyard.cli.output import RefusingGroup
+from steelyard.cli.up import up
+
+app = typer.Typer(
+    name="steelyard",
+    help="Steelyard 权衡: internet-finance products on one ledger, risk weighed against value.",
+    cls=RefusingGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(up)
+app.add_typer(database.app, name="db")
+app.command("doctor")(doctor.doctor)

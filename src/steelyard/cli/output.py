@@ -1,0 +1,92 @@
+"""How commands speak: tables for people, JSON for machines, refusals in the reader's language."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from steelyard.base.http import problem_of
+from steelyard.kernel import Refusal
+
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+
+err = Console(stderr=True)
+out = Console()
+
+
+def language() -> str:
+    """Return the language of the terminal: `zh-CN` where LC_ALL, LC_MESSAGES or LANG say zh."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if os.environ.get(name):
+            return "zh-CN" if os.environ[name].lower().startswith("zh") else "en"
+    return "en"
+
+
+class RefusingGroup(TyperGroup):
+    """A group of commands whose refusals are told in one sentence, with exit status 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except Refusal as refusal:
+            if ctx.find_root().obj == "json":
+                typer.echo(
+                    json.dumps(problem_of(refusal, language()), ensure_ascii=False), err=True
+                )
+            else:
+                sentence = refusal.sentence(language())
+                err.print(f"[red]{refusal.code}[/red]: {sentence}", highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: key in the rows, heading, whether numbers stand right."""
+
+    key: str
+    heading: str
+    right: bool = False
+
+
+def show(
+    rows: Sequence[dict[str, Any]],
+    columns: Sequence[Column],
+    *,
+    as_json: bool,
+    title: str | None = None,
+) -> None:
+    """Print rows as a table, or all their keys as a JSON list."""
+    if as_json:
+        print_json(list(rows))
+        return
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column.heading, justify="right" if column.right else "left")
+    for row in rows:
+        table.add_row(*(_cell(row.get(column.key)) for column in columns))
+    out.print(table)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON; instants, ids and enums as their text."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value)

@@ -1,0 +1,105 @@
+"""The composition root: the one place where rooms are introduced to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from steelyard.base import Database, Gate, NoPolicyGate, RealClock, Settings, StoredBusinessClock
+from steelyard.base.crypto import Keyring
+from steelyard.base.http import Verifier
+from steelyard.base.postgres import EmbeddedPostgres, bootstrap
+from steelyard.base.schema import SchemaIsBehind, migrate, revisions
+from steelyard.events import PostgresFactLog
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """The database as seen by the application role and by the owner role."""
+
+    application: str
+    owner: str
+
+
+@contextmanager
+def open_database_server(settings: Settings) -> Iterator[Urls]:
+    """Have a database server for a while: the operator's, or the embedded one of the home.
+
+    The embedded server is started by its first user and stopped by its last.
+    """
+    if settings.database_url is not None:
+        yield Urls(settings.database_url, settings.owner_url or settings.database_url)
+        return
+    embedded = EmbeddedPostgres(settings.home)
+    address = embedded.acquire()
+    try:
+        bootstrap(address)
+        yield Urls(
+            address.url(role="steelyard_app", database="steelyard"),
+            address.url(role="steelyard_owner", database="steelyard"),
+        )
+    finally:
+        embedded.release()
+
+
+@contextmanager
+def open_database(
+    settings: Settings, *, migrated: bool = True, pool_size: int = 10
+) -> Iterator[Database]:
+    """Have the migrated database for a while.
+
+    Parameters
+    ----------
+    migrated : bring an embedded database to this release first; one of the operator's is never
+        migrated unasked
+
+    Refusals
+    --------
+    schema_is_behind : the operator's database wants `steelyard db migrate`
+    """
+    with open_database_server(settings) as urls:
+        if not revisions(urls.application).is_current:
+            if settings.database_url is not None or not migrated:
+                raise SchemaIsBehind
+            migrate(urls.owner)
+        wall = RealClock()
+        database = Database(
+            urls.application,
+            facts=PostgresFactLog(),
+            clock=None if settings.in_production else StoredBusinessClock(wall),
+            wall=wall,
+            pool_size=pool_size,
+        )
+        try:
+            yield database
+        finally:
+            database.close()
+
+
+@dataclass(slots=True)
+class SteelyardPlatform:
+    """Everything that routes and commands work with; one per process."""
+
+    settings: Settings
+    database: Database
+    keyring: Keyring
+    gate: Gate
+    verifier: Verifier
+
+
+@contextmanager
+def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[SteelyardPlatform]:
+    """Compose the platform of one process and take it apart again."""
+    from steelyard.parties import RequestVerifier
+
+    with ExitStack() as stack:
+        database = stack.enter_context(open_database(settings, pool_size=pool_size))
+        keyring = Keyring.open(settings)
+        yield SteelyardPlatform(
+            settings=settings,
+            database=database,
+            keyring=keyring,
+            gate=NoPolicyGate(),
+            verifier=RequestVerifier(database, keyring, settings),
+        )
