@@ -17,7 +17,35 @@ import sqlalchemy as sa
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
+_CLASSES: dict[tuple[str, int], type[Fact]] = {}
+_UPCASTS: dict[tuple[str, int], Upcast] = {}
+
+
+class _FactMeta(type(msgspec.Struct)):  # type: ignore[misc]
+    """Takes the kind and version of a fact as class keywords, and enters it into the registry."""
+
+    def __new__(
+        mcls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        kind: str = "",
+        version: int = 0,
+        upcast_from: Upcast | None = None,
+        **keywords: Any,
+    ) -> Any:
+        made: Any = super().__new__(mcls, name, bases, namespace, **keywords)
+        if kind:
+            assert version > 0, f"{name} has no version"
+            made.kind, made.version = kind, version
+            _CLASSES[kind, version] = made
+            if upcast_from is not None:
+                _UPCASTS[kind, version - 1] = upcast_from
+        return made
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, metaclass=_FactMeta):
     """The payload of one event, of one version of its kind.
 
     A room declares `class TransferPosted(Fact, kind="ledger.TransferPosted", version=1)`. Payloads
@@ -36,27 +64,6 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = ""
     version: ClassVar[int] = 0
-
-    def __init_subclass__(
-        cls,
-        *,
-        kind: str,
-        version: int,
-        upcast_from: Upcast | None = None,
-        **keywords: Any,
-    ) -> None:
-        """Enter the class into the registry of facts."""
-        super().__init_subclass__(**keywords)
-        cls.kind = kind
-        cls.version = version
-        # msgspec makes the class once more for slots and weak references: the last one counts.
-        _CLASSES[kind, version] = cls
-        if upcast_from is not None:
-            _UPCASTS[kind, version - 1] = upcast_from
-
-
-_CLASSES: dict[tuple[str, int], type[Fact]] = {}
-_UPCASTS: dict[tuple[str, int], Upcast] = {}
 
 
 def fact_classes() -> Mapping[tuple[str, int], type[Fact]]:
