@@ -50,7 +50,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, home: Path, *, durable: bool = True) -> None:
-        self._home = home.absolute()
+        self._home = home.resolve()
         self._folder = self._home / "postgres"
         self._server = Server(self._folder, durable=durable)
         self._threads = threading.Lock()

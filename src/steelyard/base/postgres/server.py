@@ -154,10 +154,11 @@ class Server:
     def _mark(self) -> str:
         """A name of this server among the machine's processes and short folders.
 
-        It contains the lock file's inode: a home that was deleted under a running server and made
+        It is made of the lock file's inode: a home that was deleted under a running server and made
         anew is another server, as the number is not free while the old one has the file open.
         """
-        text = f"{self._folder}:{self._life.stat().st_ino}"
+        facts = self._life.stat()
+        text = f"{facts.st_dev}:{facts.st_ino}:{facts.st_uid}"
         return f"steelyard-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     def answers(self) -> bool:

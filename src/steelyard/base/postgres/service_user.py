@@ -204,13 +204,15 @@ def _copy(binaries: Binaries) -> Binaries:
     major, minor = binaries.version
     target = CACHE / f"postgres-{major}.{minor}-{digest.hexdigest()[:12]}"
     bin_dir = target / package.name / install.name / "bin"
-    CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not CACHE.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        CACHE.chmod(0o755)  # whatever our umask is
     _check_only_root_writes(CACHE)
     with open_lock(CACHE / "copying.lock") as lock:
         wait_for_lock(lock)
+        for left_over in CACHE.glob("copying-*.part"):
+            shutil.rmtree(left_over)
         if not target.exists():
-            for left_over in CACHE.glob("copying-*.part"):
-                shutil.rmtree(left_over)
             part = Path(tempfile.mkdtemp(dir=CACHE, prefix="copying-", suffix=".part"))
             _copy_tree(install, part / package.name / install.name)
             libraries = package.parent / f"{package.name}.libs"
