@@ -6,6 +6,7 @@ from steelyard.base.postgres.launcher import EmbeddedPostgres
 from steelyard.base.postgres.refusals import (
     BinariesOutOfReach,
     DatabaseDidNotStart,
+    DatabaseDidNotStop,
     DatabaseFilesOfAnotherVersion,
     HomeIsNotOurs,
     NoPostgresFound,
@@ -20,6 +21,7 @@ __all__ = [
     "Binaries",
     "BinariesOutOfReach",
     "DatabaseDidNotStart",
+    "DatabaseDidNotStop",
     "DatabaseFilesOfAnotherVersion",
     "EmbeddedPostgres",
     "HomeIsNotOurs",
