@@ -1,5 +1,5 @@
-"""The log of facts: appended in the writer's transaction, read by transaction horizon."""
+"""The log of facts: appended in the writer's transaction, read from snapshot to snapshot."""
 
-from steelyard.events.store import PostgresFactLog
+from steelyard.events.store.log import PostgresFactLog
 
 __all__ = ["PostgresFactLog"]

@@ -1,0 +1,289 @@
+"""The log: appended by function, read by windows between two snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from steelyard.base import Recorded
+from steelyard.events.model import (
+    MAX_FACTS,
+    NOTHING,
+    Cursor,
+    FactFilter,
+    Snapshot,
+    StoredFact,
+)
+from steelyard.kernel import CursorIsInvalid
+
+CHANNEL = "steelyard_events"
+_ENSURED = "steelyard.events.epoch"
+
+_APPEND = sa.text(
+    "SELECT events.append(CAST(:kinds AS text[]), CAST(:versions AS smallint[]),"
+    " CAST(:subjects AS text[]), CAST(:occurred AS timestamptz[]),"
+    " CAST(:recorded AS timestamptz[]), CAST(:actors AS text[]), CAST(:payloads AS text[]))"
+)
+_ENSURE_EPOCH = sa.text("SELECT events.ensure_epoch()")
+_FACT = (
+    "sequence, position::text AS position, epoch, kind, version, subject, occurred_at,"
+    " recorded_at, written_at, actor, payload::text AS payload"
+)
+# What `seen` does not show began after it or was running in it; the index finds both.
+_UNSEEN = (
+    "epoch = :epoch AND (position >= pg_snapshot_xmax(CAST(:seen AS pg_snapshot))"
+    " OR position = ANY(CAST(:running AS xid8[])))"
+)
+
+
+class PostgresFactLog:
+    """Keeps facts in `events.log`, in the transaction of the one who records them."""
+
+    def write(self, connection: sa.Connection, facts: Sequence[Recorded]) -> None:
+        """Append the facts, in order, with one statement; at most `MAX_FACTS`.
+
+        Readers that sleep are woken when the transaction commits.
+        """
+        assert len(facts) <= MAX_FACTS, f"at most {MAX_FACTS} facts in one transaction"
+        ensure_epoch(connection)
+        encode = msgspec.json.Encoder().encode
+        connection.execute(
+            _APPEND,
+            {
+                "kinds": [f.fact.kind for f in facts],
+                "versions": [f.fact.version for f in facts],
+                "subjects": [f.subject for f in facts],
+                "occurred": [f.occurred_at for f in facts],
+                "recorded": [f.recorded_at for f in facts],
+                "actors": [f.actor for f in facts],
+                "payloads": [encode(f.fact).decode() for f in facts],
+            },
+        )
+
+
+def ensure_epoch(connection: sa.Connection) -> None:
+    """Begin a new epoch if the log was restored; asked once for each connection to the server.
+
+    A connection does not outlive the server it was made to, so once is enough.
+    """
+    if _ENSURED in connection.info:
+        return
+    if connection.execute(_ENSURE_EPOCH).scalar_one() is None:
+        connection.info[_ENSURED] = True  # a begun epoch may still be rolled back: ask again
+
+
+def begin_epoch(connection: sa.Connection, because: str) -> int:
+    """Begin a new epoch in the connection's transaction, as the owner; return its number."""
+    number: int = connection.execute(
+        sa.text("SELECT events.begin_epoch(:because)"), {"because": because}
+    ).scalar_one()
+    return number
+
+
+def wake(connection: sa.Connection) -> None:
+    """Wake every reader when the transaction commits (for the rare commands of an operator)."""
+    connection.execute(sa.text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})
+
+
+def to_fact(row: Any) -> StoredFact:
+    """Return the fact of a row selected by the columns of `_FACT`."""
+    return StoredFact(
+        row.sequence,
+        int(row.position),
+        row.epoch,
+        row.kind,
+        row.version,
+        row.subject,
+        row.occurred_at,
+        row.recorded_at,
+        row.written_at,
+        row.actor,
+        row.payload,
+    )
+
+
+_NOW = (
+    "SELECT (SELECT max(number) FROM events.epoch) AS epoch,"
+    " CAST(pg_current_snapshot() AS text) AS now,"
+    " CAST(pg_current_xact_id_if_assigned() AS text) AS own"
+)
+_BOUNDS = sa.text(
+    f"{_NOW}, min(sequence) AS first, max(sequence) AS last,"
+    f" CAST(max(position) AS text) AS highest FROM events.log WHERE {_UNSEEN}"
+)
+# From the beginning of an epoch: the ends of two indexes instead of a walk through all of it.
+_ALL_BOUNDS = sa.text(
+    f"{_NOW}, (SELECT min(sequence) FROM events.log WHERE epoch = :epoch) AS first,"
+    " (SELECT max(sequence) FROM events.log WHERE epoch = :epoch) AS last,"
+    " CAST((SELECT max(position) FROM events.log WHERE epoch = :epoch) AS text) AS highest"
+)
+
+
+def head(connection: sa.Connection) -> Cursor:
+    """Return the place behind every fact that is visible now."""
+    row = connection.execute(sa.text(_NOW)).one()
+    return Cursor(row.epoch, _snapshot(row))
+
+
+def _snapshot(row: Any) -> Snapshot:
+    return Snapshot.parse(row.now).hiding(None if row.own is None else int(row.own))
+
+
+def _unseen(cursor: Cursor) -> dict[str, object]:
+    return {
+        "epoch": cursor.epoch,
+        "seen": str(cursor.seen),
+        "running": [str(xid) for xid in cursor.seen.running],
+    }
+
+
+def open_window(connection: sa.Connection, cursor: Cursor) -> Cursor:
+    """Return the cursor inside a window: its own, or a new one if there are unseen facts.
+
+    Between two windows nothing new leaves the cursor outside (`taking` is None). A window of an
+    epoch that has ended holds all the rest of it; behind it begins the next epoch.
+
+    Refusals
+    --------
+    cursor_is_invalid : of an epoch that this log never had
+    """
+    while cursor.taking is None:
+        if cursor.seen == NOTHING:
+            row = connection.execute(_ALL_BOUNDS, {"epoch": cursor.epoch}).one()
+        else:
+            row = connection.execute(_BOUNDS, _unseen(cursor)).one()
+        if cursor.epoch > row.epoch:
+            raise CursorIsInvalid
+        if row.first is None:
+            if cursor.epoch == row.epoch:
+                return cursor
+            cursor = Cursor(cursor.epoch + 1, NOTHING)
+            continue
+        if cursor.epoch == row.epoch:
+            taking = _snapshot(row)
+        else:
+            taking = Snapshot(int(row.highest) + 1, int(row.highest) + 1)
+        return cursor.opening(taking, first=row.first, last=row.last)
+    return cursor
+
+
+def read_window(
+    connection: sa.Connection, cursor: Cursor, wanted: FactFilter, *, limit: int
+) -> tuple[list[StoredFact], Cursor]:
+    """Return the next facts of the cursor's window, and the cursor behind them.
+
+    Fewer than `limit` facts: the window is at its end, and the cursor behind it.
+    """
+    assert cursor.taking is not None, "inside a window"
+    conditions, values = _conditions(wanted)
+    rows = connection.execute(
+        sa.text(
+            f"SELECT {_FACT} FROM events.log"
+            " WHERE epoch = :epoch AND sequence > :after AND sequence <= :last"
+            " AND pg_visible_in_snapshot(position, CAST(:taking AS pg_snapshot))"
+            " AND NOT pg_visible_in_snapshot(position, CAST(:seen AS pg_snapshot))"
+            f"{conditions} ORDER BY sequence LIMIT :limit"
+        ),
+        {
+            "epoch": cursor.epoch,
+            "after": cursor.after,
+            "last": cursor.last,
+            "taking": str(cursor.taking),
+            "seen": str(cursor.seen),
+            "limit": limit,
+            **values,
+        },
+    ).all()
+    facts = [to_fact(row) for row in rows]
+    if len(facts) < limit:
+        return facts, cursor.closed()
+    return facts, cursor.moved(facts[-1].sequence)
+
+
+def _conditions(wanted: FactFilter) -> tuple[str, dict[str, object]]:
+    text = ""
+    values: dict[str, object] = {}
+    if wanted.kinds:
+        text += " AND kind = ANY(CAST(:kinds AS text[]))"
+        values["kinds"] = list(wanted.kinds)
+    if wanted.subject is not None:
+        text += " AND subject = :subject"
+        values["subject"] = wanted.subject
+    if wanted.since is not None:
+        text += " AND recorded_at >= :since"
+        values["since"] = wanted.since
+    return text, values
+
+
+def read_newest(
+    connection: sa.Connection, wanted: FactFilter, *, before: int | None, limit: int
+) -> list[StoredFact]:
+    """Return the facts of highest sequence below `before`, highest first."""
+    conditions, values = _conditions(wanted)
+    rows = connection.execute(
+        sa.text(
+            f"SELECT {_FACT} FROM events.log"
+            " WHERE sequence < coalesce(CAST(:before AS bigint), 9223372036854775807)"
+            f"{conditions} ORDER BY sequence DESC LIMIT :limit"
+        ),
+        {"before": before, "limit": limit, **values},
+    )
+    return [to_fact(row) for row in rows]
+
+
+def read_one(connection: sa.Connection, sequence: int) -> StoredFact:
+    """Return the fact of a sequence number, which exists."""
+    return to_fact(
+        connection.execute(
+            sa.text(f"SELECT {_FACT} FROM events.log WHERE sequence = :sequence"),
+            {"sequence": sequence},
+        ).one()
+    )
+
+
+def place_before(connection: sa.Connection, sequence: int) -> Cursor:
+    """Return the place from which every fact of that sequence number or a higher one is untaken.
+
+    Facts of lower numbers count as taken, but for those whose transactions are still running.
+    """
+    row = connection.execute(
+        sa.text("SELECT epoch FROM events.log WHERE sequence >= :from ORDER BY sequence LIMIT 1"),
+        {"from": sequence},
+    ).one_or_none()
+    if row is None:
+        return head(connection)
+    cursor = open_window(connection, Cursor(row.epoch, NOTHING))
+    return cursor.moved(min(max(cursor.after, sequence - 1), cursor.last))
+
+
+def has_new(connection: sa.Connection, cursor: Cursor) -> tuple[bool, Cursor]:
+    """Return whether a fact became visible behind the cursor, and the head of the log."""
+    row = connection.execute(
+        sa.text(f"{_NOW}, EXISTS (SELECT FROM events.log WHERE {_UNSEEN}) AS has_new"),
+        _unseen(cursor),
+    ).one()
+    return row.has_new or row.epoch != cursor.epoch, Cursor(row.epoch, _snapshot(row))
+
+
+def stream_day(
+    connection: sa.Connection, since: datetime, until: datetime, *, chunk: int
+) -> Iterator[Sequence[Any]]:
+    """Yield a day's rows by sequence, some at a time, over a server-side cursor."""
+    result = connection.execution_options(stream_results=True, yield_per=chunk).execute(
+        sa.text(
+            f"SELECT {_FACT} FROM events.log"
+            " WHERE recorded_at >= :since AND recorded_at < :until ORDER BY sequence"
+        ),
+        {"since": since, "until": until},
+    )
+    yield from result.partitions()
+    connection.execution_options(stream_results=False)
+
+
+def kinds_heard(hears: Collection[str]) -> frozenset[str]:
+    """Return the kinds in a list of `kind@version`."""
+    return frozenset(name.partition("@")[0] for name in hears)
