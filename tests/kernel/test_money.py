@@ -17,7 +17,7 @@ from steelyard.kernel.money import (
     AmountHasTooManyDecimals,
     AmountIsMalformed,
     AmountIsOutOfRange,
-    CurrencyMismatch,
+    CurrenciesDiffer,
     Money,
 )
 from steelyard.kernel.rounding import Rounding
@@ -138,7 +138,7 @@ class TestArithmetic:
             lambda: yuan >= dollar,
             lambda: Money.total([yuan, dollar], "CNY"),
         ):
-            with pytest.raises(CurrencyMismatch) as refused:
+            with pytest.raises(CurrenciesDiffer) as refused:
                 attempt()
             assert refused.value.facts == {"expected": "CNY", "given": "USD"}
         assert yuan != dollar

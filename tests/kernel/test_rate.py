@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.kernel.currency import UnknownCurrency
-from steelyard.kernel.money import AmountIsOutOfRange, CurrencyMismatch, Money
+from steelyard.kernel.money import AmountIsOutOfRange, CurrenciesDiffer, Money
 from steelyard.kernel.rate import FxRate, Rate, RateBasis, RateIsMalformed
 from steelyard.kernel.rounding import Rounding
 
@@ -140,7 +140,7 @@ def test_a_price_is_above_zero_and_between_two_currencies(base: str, quote: str,
 
 
 def test_a_third_currency_is_not_converted() -> None:
-    with pytest.raises(CurrencyMismatch):
+    with pytest.raises(CurrenciesDiffer):
         FxRate("USD", "CNY", Decimal(7)).convert(Money(1, "EUR"), Rounding.DOWN)
     with pytest.raises(UnknownCurrency):
         FxRate("USD", "RMB", Decimal(7))

@@ -37,7 +37,7 @@ _SIGN_ZH: Final = {
 }
 
 
-class CurrencyMismatch(Refusal):
+class CurrenciesDiffer(Refusal):
     """Two amounts of different currencies were put together without a rate."""
 
     kind = RefusalKind.INVALID
@@ -81,7 +81,7 @@ class Money:
     Refusals
     --------
     unknown_currency, amount_is_out_of_range
-    currency_mismatch : from adding, subtracting and ordering
+    currencies_differ : from adding, subtracting and ordering
 
     Examples
     --------
@@ -115,7 +115,7 @@ class Money:
 
         Refusals
         --------
-        currency_mismatch, amount_is_out_of_range : the latter for the sum, not for what it passes
+        currencies_differ, amount_is_out_of_range : the latter for the sum, not for what it passes
         """
         start = cls(0, currency)
         return cls(sum(start._minor_of(amount) for amount in amounts), start.currency)
@@ -261,7 +261,7 @@ class Money:
 
     def _minor_of(self, other: Money) -> int:
         if other.currency != self.currency:
-            raise CurrencyMismatch(expected=self.currency.code, given=other.currency.code)
+            raise CurrenciesDiffer(expected=self.currency.code, given=other.currency.code)
         return other.amount_minor
 
     def __add__(self, other: Money) -> Money:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Final
 
 from steelyard.kernel.currency import Currency
-from steelyard.kernel.money import CurrencyMismatch, Money
+from steelyard.kernel.money import CurrenciesDiffer, Money
 from steelyard.kernel.refusal import Refusal, RefusalKind
 from steelyard.kernel.rounding import DIGITS, RATE_CONTEXT, Rounding, round_ratio
 
@@ -204,7 +204,7 @@ class FxRate:
 
         Refusals
         --------
-        currency_mismatch : the money is in neither
+        currencies_differ : the money is in neither
         amount_is_out_of_range
 
         Examples
@@ -218,7 +218,7 @@ class FxRate:
         elif money.currency == self.quote:
             target, exact = self.base, money.amount_minor / minor_rate
         else:
-            raise CurrencyMismatch(expected=f"{self.base}/{self.quote}", given=money.currency.code)
+            raise CurrenciesDiffer(expected=f"{self.base}/{self.quote}", given=money.currency.code)
         return Money(round_ratio(exact.numerator, exact.denominator, rounding), target)
 
 

@@ -13,7 +13,10 @@ SATURDAY: Final = 5
 
 
 class BusinessDayRule(StrEnum):
-    """Where a date goes that is not a business day (ISDA 2006 Definitions, section 4.12)."""
+    """Where a date goes that is not a business day.
+
+    Source: 2006 ISDA Definitions, section 4.12; the modified preceding rule mirrors the following.
+    """
 
     UNADJUSTED = "unadjusted"
     """It stays."""

@@ -25,7 +25,8 @@ class Target2(Calendar):
     provisionally.
 
     Sources: European Central Bank, press releases of 3 September 1998, 31 March and 15 July 1999
-    (the years 1999 and 2000) and 14 December 2000 (from 2002 until further notice).
+    (the years 1999 and 2000) and 14 December 2000 (from 2002 until further notice); its calendar of
+    2001 for that year.
 
     Examples
     --------
