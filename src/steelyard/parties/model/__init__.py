@@ -1,0 +1,1 @@
+"""What a party is: pure values, state machines and rules."""
