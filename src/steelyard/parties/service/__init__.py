@@ -1,0 +1,1 @@
+"""Use cases of the parties: one function, one transaction."""
