@@ -90,6 +90,21 @@ class TestArithmetic:
         assert between(a, b) + between(b, c) == between(a, c)
         assert between(a, b) == -between(b, a)
 
+    @pytest.mark.parametrize(
+        ("start", "end", "days"),
+        [
+            ("2026-07-31", "2026-08-01", 1),  # Friday to Saturday
+            ("2026-08-01", "2026-08-03", 0),  # Saturday to Monday
+            ("2026-08-03", "2026-08-03", 0),
+            ("2026-08-03", "2026-07-31", -1),
+        ],
+    )
+    def test_a_span_counts_its_first_date_and_not_its_last(
+        self, start: str, end: str, days: int
+    ) -> None:
+        between = calendar("WEEKENDS").business_days_between
+        assert between(date.fromisoformat(start), date.fromisoformat(end)) == days
+
     @given(calendars, dates)
     def test_next_and_previous_are_neighbours(self, kept: Calendar, on: date) -> None:
         following, preceding = kept.next_business_day(on), kept.previous_business_day(on)
