@@ -99,7 +99,10 @@ def _mask_pairs(text: str) -> str:
 
 _STRUCTURES: tuple[tuple[re.Pattern[str], str], ...] = (
     # What a database tells in its errors: whole rows, keys, copied lines, parameters.
-    (re.compile(r"(Failing row contains )\(.*\)", re.DOTALL), rf"\1({MASK})"),
+    (
+        re.compile(r"(Failing row contains )\((?:.*?\)\.?(?=\n[\[(A-Z]|\s*\Z)|.*)", re.DOTALL),
+        rf"\1({MASK})",
+    ),
     (re.compile(r"(Key \([^)\n]{0,200}\)=)\(.*?\)(?= |$)", re.MULTILINE), rf"\1({MASK})"),
     (re.compile(r"(CONTEXT: +COPY )[^\n]*"), rf"\1{MASK}"),
     (re.compile(r"\[parameters: .*?\](?=\n|$)", re.DOTALL), f"[parameters: {MASK}]"),
