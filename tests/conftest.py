@@ -13,16 +13,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
-from steelyard.base.postgres import Address, EmbeddedPostgres, bootstrap
 
 from steelyard.base import Database, PlainBusinessClock
+from steelyard.base.postgres import Address, EmbeddedPostgres, bootstrap
 from steelyard.base.schema import migrate
 from steelyard.events import PostgresFactLog
 from steelyard.kernel import SteppingClock
 
 TEMPLATE = "steelyard_template"
+# How long an example takes is measured in benchmarks, not here.
+hypothesis.settings.register_profile("steelyard", deadline=None)
+hypothesis.settings.load_profile("steelyard")
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
