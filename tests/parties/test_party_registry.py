@@ -106,7 +106,7 @@ def test_a_batch_too_large_and_a_bad_origin_are_refused(
     database: Database, keyring: Keyring
 ) -> None:
     with pytest.raises(registry.BatchIsTooLarge), database.unit_of_work() as unit:
-        batch = [client(n) for n in range(2_001)]
+        batch = [client(n) for n in range(1_001)]
         registry.register_customers(unit, keyring, batch, verdict=IMPORT)
     for origin in ("17", "berka:", "Berka:1", ":x"):
         with pytest.raises(registry.OriginIsInvalid), database.unit_of_work() as unit:
@@ -137,13 +137,14 @@ def test_the_gate_is_told_no_personal_data_and_its_cause_is_kept(
 
 def test_a_declined_registration_is_refused(database: Database, keyring: Keyring) -> None:
     declined = Verdict(Outcome.DECLINE, "sign_up@3", ("on_list",))
-    with pytest.raises(registry.RegistrationIsDeclined) as refused:
-        registry.ask_to_register(
-            Gatekeeper(declined), PartyKind.CUSTOMER, NewCustomer(), now=database.now()
-        )
+    with (
+        pytest.raises(registry.RegistrationIsDeclined) as refused,
+        database.unit_of_work() as unit,
+    ):
+        registry.register_customer(unit, keyring, NewCustomer(), verdict=declined)
     assert refused.value.facts == {"reasons": "on_list"}
     with pytest.raises(registry.RegistrationIsDeclined), database.unit_of_work() as unit:
-        registry.register_customer(unit, keyring, NewCustomer(), verdict=declined)
+        registry.register_merchant(unit, keyring, SHOP, verdict=declined)
     approved = registry.ask_to_register(
         NoPolicyGate(), PartyKind.CUSTOMER, NewCustomer(), now=database.now()
     )

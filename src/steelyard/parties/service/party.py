@@ -118,29 +118,24 @@ __all__ = [
 ]
 
 SCENE = "registration"
-BATCH = 2_000
+BATCH = 1_000
 
 
 def ask_to_register(
     gate: Gate, kind: PartyKind, new: NewCustomer | NewLegalPerson, *, now: datetime
 ) -> Verdict:
-    """Ask the gate whether somebody may register; before the unit of work opens.
+    """Return the gate's verdict on a registration; asked before the unit of work opens.
 
     The gate is told the kind, channel and region and which fields are given, never what they say.
-
-    Refusals
-    --------
-    registration_is_declined
+    The verb that registers refuses a decline, so that a command that was done before and comes
+    again is answered as before, whatever the gate says now.
     """
     facts: dict[str, object] = {"kind": kind, "channel": new.channel, "region": new.region}
     if isinstance(new, NewCustomer):
         facts["fields"] = sorted(field.value for field in new.personal)
     else:
         facts |= {"country": new.country, "industry": new.industry}
-    verdict = gate.ask(SCENE, facts, now)
-    if verdict.outcome is GateOutcome.DECLINE:
-        raise RegistrationIsDeclined(reasons=", ".join(verdict.reasons) or verdict.cause)
-    return verdict
+    return gate.ask(SCENE, facts, now)
 
 
 def register_customer(
@@ -168,7 +163,7 @@ def register_customers(
 
     Parameters
     ----------
-    customers : at most 2,000, so that the transaction stays short; each with an origin if the
+    customers : at most 1,000, so that the transaction stays short; each with an origin if the
         batch may come again
     verdict : who let them in; an import states itself as the cause
 
@@ -468,7 +463,7 @@ def link_accounts(unit: UnitOfWork, links: Sequence[AccountLink]) -> int:
 
     Refusals
     --------
-    batch_is_too_large : more than 2,000
+    batch_is_too_large : more than 1,000
     party_is_unknown
     """
     if len(links) > BATCH:
