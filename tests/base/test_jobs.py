@@ -19,8 +19,11 @@ from uuid import UUID
 import psycopg
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from procrastinate import PsycopgConnector
+from procrastinate.jobs import Job as Row
+from procrastinate.jobs import Status
 
 from steelyard.base import Database, PlainBusinessClock, UnitOfWork
 from steelyard.base.jobs import (
@@ -42,6 +45,7 @@ from steelyard.base.jobs import (
     run_worker,
     run_worker_async,
     steps,
+    worker,
 )
 from steelyard.base.jobs import store as job_store
 from steelyard.base.migrations.versions import base_0003_jobs
@@ -52,6 +56,7 @@ from tests.conftest import Store
 QUICK = Pace(
     look=timedelta(seconds=0.1), beat=timedelta(seconds=0.2), silent=timedelta(seconds=1.5)
 )
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 AT_ONCE = Retry(attempts=2, first=timedelta(0))
 
 
@@ -75,6 +80,7 @@ def count(database: Database, what: str) -> int:
 
 
 class TestModel:
+    @unhurried
     @given(
         st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)),
         st.timedeltas(timedelta(0), timedelta(days=20)),
@@ -92,6 +98,7 @@ class TestModel:
         assert whole == [*daily.ticks(a, b), *daily.ticks(b, c)]
         assert whole == sorted(set(whole))
 
+    @unhurried
     @given(st.sampled_from(["Europe/Berlin", "America/New_York"]), st.times())
     def test_a_day_has_one_tick_also_when_clocks_are_moved(self, zone: str, at: time) -> None:
         year = list(
@@ -300,6 +307,18 @@ def _ticks(database: Database) -> int:
     return job_store.defer_ticks(database)
 
 
+def fetch(connection: sa.Connection) -> Row:
+    """Take the next job as a worker that is silent from then on."""
+    silent = connection.execute(
+        sa.text("SELECT worker_id FROM procrastinate_register_worker_v1()")
+    ).scalar()
+    connection.execute(sa.text("UPDATE procrastinate_workers SET last_heartbeat = '-infinity'"))
+    row = connection.execute(
+        sa.text("SELECT * FROM procrastinate_fetch_job_v2(NULL, :worker)"), {"worker": silent}
+    ).one()
+    return Row.from_row(dict(row._mapping))
+
+
 class TestFailing:
     def test_a_job_is_tried_again_then_dead_then_replayed(self, database: Database) -> None:
         attempts: list[int] = []
@@ -356,7 +375,7 @@ class TestFailing:
                 raise ZeroDivisionError
 
         put(database, keyed, key="k", n=1)
-        drain(database)
+        run_worker(database, pace=QUICK, concurrency=1, until_idle=True)
         assert sorted(ran) == [1, 1, 2]
         assert count(database, "done") == 2
 
@@ -407,6 +426,29 @@ class TestFailing:
         assert database.transact(lambda unit: steps(unit, job_id)) == {"write": 2}
         assert (count(database, "done"), count(database, "dead")) == (1, 0)
 
+    def test_a_try_that_was_given_up_settles_nothing(self, database: Database) -> None:
+        @job("tests.late")
+        def late(context: JobContext) -> None: ...
+
+        job_id = put(database, late)
+        with database.engine.begin() as connection:
+            row = fetch(connection)
+            job_store.take_over(connection, silent_for=timedelta(0))
+            fetch(connection)
+
+        async def settle() -> None:
+            url = sa.make_url(database.url).set(drivername="postgresql")
+            connector = PsycopgConnector(conninfo=url.render_as_string(), min_size=1)
+            manager = worker._FencedManager(connector)
+            await connector.open_async()
+            await manager.finish_job(row, Status.SUCCEEDED, delete_job=False)
+            await manager.retry_job(row, datetime(2026, 1, 1, tzinfo=UTC))
+            await connector.close_async()
+
+        asyncio.run(settle())
+        assert row.id == job_id
+        assert count(database, "running") == 1
+
     def test_a_job_that_kills_its_workers_ends_in_the_dead_letter(self, database: Database) -> None:
         @job("tests.poison", retry=AT_ONCE)
         def poison(context: JobContext) -> None: ...
@@ -414,15 +456,8 @@ class TestFailing:
         put(database, poison)
         for _ in range(2):
             with database.engine.begin() as connection:
-                worker = connection.execute(
-                    sa.text("SELECT worker_id FROM procrastinate_register_worker_v1()")
-                ).scalar()
-                connection.execute(
-                    sa.text("SELECT id FROM procrastinate_fetch_job_v2(NULL, :worker)"),
-                    {"worker": worker},
-                )
-                connection.execute(sa.text("DELETE FROM procrastinate_workers"))
-                job_store.take_over(connection, silent_for=timedelta(seconds=1))
+                fetch(connection)
+                job_store.take_over(connection, silent_for=timedelta(0))
         assert count(database, "dead") == 1
 
 

@@ -64,13 +64,17 @@ def _luhn_ended(digits: str) -> str:
     return digits + str(-total % 10)
 
 
+unhurried = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 DIGITS = st.characters(min_codepoint=48, max_codepoint=57)
 TOKENISH = st.text(
     st.sampled_from("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ0123456789-_"),
     min_size=12,
     max_size=40,
 )
-phones = st.text(DIGITS, min_size=9, max_size=9).map(lambda rest: "138"[:2] + rest)
+phones = st.text(DIGITS, min_size=9, max_size=9).map(lambda rest: f"13{rest}")
 emails = st.tuples(
     st.text(st.sampled_from("abcxyz.019_+-"), min_size=1, max_size=12).map(lambda s: f"u{s}"),
     st.sampled_from(["bank.cn", "mail.example.com", "a-b.co.uk"]),
@@ -115,6 +119,7 @@ def essence(secret: str) -> str:
 
 
 class TestMasking:
+    @unhurried
     @given(shaped, around, around)
     def test_a_value_of_a_secret_shape_is_found_in_any_sentence(
         self, secret: str, before: str, after: str
@@ -122,6 +127,7 @@ class TestMasking:
         text = f"{before} {secret} {after}"
         assert essence(secret) not in mask_text(text)
 
+    @unhurried
     @given(secret_keys, TOKENISH, st.sampled_from(["{}={}", '{}="{}"', '"{}": "{}"', "'{}': '{}'"]))
     def test_a_value_behind_a_secret_name_is_found_in_any_notation(
         self, key: str, secret: str, notation: str
@@ -129,6 +135,7 @@ class TestMasking:
         for text in (notation.format(key, secret), f"url: /?a=1&{notation.format(key, secret)}"):
             assert secret not in mask_text(text)
 
+    @unhurried
     @given(st.recursive(shaped, lambda inner: st.lists(inner) | st.dictionaries(shaped, inner)))
     def test_no_depth_hides_a_value(self, value: object) -> None:
         text = json.dumps(mask_fields({"field": value}), ensure_ascii=False)
@@ -136,6 +143,7 @@ class TestMasking:
         for planted in _leaves(value):
             assert essence(planted) not in text
 
+    @unhurried
     @given(st.text(max_size=200))
     def test_masking_twice_is_masking_once_and_never_fails(self, text: str) -> None:
         once = mask_text(text)
@@ -193,7 +201,7 @@ def _pieces(text: str) -> list[str]:
 
 class TestLogs:
     @pytest.mark.parametrize("log_format", ["json", "text"])
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+    @unhurried
     @given(secret=shaped, key=secret_keys, token=TOKENISH)
     def test_no_planted_secret_reaches_the_output(
         self, log_format: str, secret: str, key: str, token: str
