@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeVar, overload
 import msgspec
 
 from steelyard.base import Fact, UnitOfWork, fact_classes, read_fact
-from steelyard.events.model import OnFailure, StoredFact
+from steelyard.events.model.consumption import OnFailure
+from steelyard.events.model.log import StoredFact
 
 ATTEMPTS = 5
 

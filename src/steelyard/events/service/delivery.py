@@ -12,16 +12,9 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from steelyard.base import Database, Fact, UnitOfWork
-from steelyard.events.model import (
-    NOTHING,
-    Cursor,
-    DeadLetter,
-    FactFilter,
-    LetterState,
-    OnFailure,
-    StoredFact,
-    retry_delay,
-)
+from steelyard.base.telemetry import mask_text
+from steelyard.events.model.consumption import DeadLetter, LetterState, OnFailure, retry_delay
+from steelyard.events.model.log import NOTHING, Cursor, FactFilter, StoredFact
 from steelyard.events.service.consumers import Consumer, FactReader, Handler, Heard
 from steelyard.events.store import consumers as rows
 from steelyard.events.store import letters
@@ -119,6 +112,7 @@ class Delivery:
         self.batch = batch
         self._reader = FactReader(consumer)
         self._filter = FactFilter(frozenset(consumer.kinds))
+        self.delivered_sequence = 0
 
     def step(self) -> Step:
         """Deliver the next facts, or say why not.
@@ -186,6 +180,7 @@ class Delivery:
         taken = self._handle(unit, trial)
         last = batch[taken - 1].sequence
         self._move(unit, after if taken == len(batch) else at.moved(last), last)
+        self.delivered_sequence = last
         return Step(Outcome.DELIVERED, taken)
 
     def _move(self, unit: UnitOfWork, to: Cursor, delivered: int) -> None:
@@ -363,4 +358,5 @@ def _is_of_the_database(error: Exception) -> bool:
 
 
 def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
+    text = error.orig if isinstance(error, DBAPIError) else error  # no statement, no parameters
+    return mask_text(f"{type(text).__name__}: {text}")[:_ERROR_LENGTH]

@@ -10,14 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steelyard.events.model import (
-    COUNTED,
-    Activity,
-    ConsumerState,
-    Cursor,
-    FactFilter,
-    Snapshot,
-)
+from steelyard.events.model.consumption import COUNTED, Activity, ConsumerState
+from steelyard.events.model.log import Cursor, FactFilter, Snapshot
 from steelyard.events.store.log import kinds_heard, open_window
 
 LEASES = 731_102
@@ -124,6 +118,14 @@ def lock_place(connection: sa.Connection, name: str, version: int) -> Place | No
         {"name": name, "version": version},
     ).one_or_none()
     return None if row is None else _to_place(row)
+
+
+def lock_row(connection: sa.Connection, name: str, version: int) -> None:
+    """Wait for the step that is being delivered, and keep the next one waiting."""
+    connection.execute(
+        sa.text("SELECT FROM events.consumer WHERE name = :name AND version = :version FOR UPDATE"),
+        {"name": name, "version": version},
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steelyard.events.model import DeadLetter, LetterState
+from steelyard.events.model.consumption import DeadLetter, LetterState
 
 _LETTER = (
     "d.id, d.consumer, d.consumer_version, d.sequence, l.kind, l.subject, d.handler, d.attempts,"
@@ -77,13 +77,18 @@ def read_letters(
     return [_to_letter(row) for row in rows]
 
 
-def lock_letter(connection: sa.Connection, letter: int) -> DeadLetter | None:
-    """Return a dead letter, locked."""
+def read_one(connection: sa.Connection, letter: int) -> DeadLetter | None:
+    """Return a dead letter, not locked."""
     row = connection.execute(
-        sa.text(f"SELECT {_LETTER} FROM {_FROM} WHERE d.id = :id FOR UPDATE OF d"),
-        {"id": letter},
+        sa.text(f"SELECT {_LETTER} FROM {_FROM} WHERE d.id = :id"), {"id": letter}
     ).one_or_none()
     return None if row is None else _to_letter(row)
+
+
+def lock_letter(connection: sa.Connection, letter: int) -> DeadLetter:
+    """Return a dead letter, which exists, locked."""
+    statement = sa.text(f"SELECT {_LETTER} FROM {_FROM} WHERE d.id = :id FOR UPDATE OF d")
+    return _to_letter(connection.execute(statement, {"id": letter}).one())
 
 
 def next_asked(connection: sa.Connection, consumer: str, version: int) -> DeadLetter | None:

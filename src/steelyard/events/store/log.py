@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from steelyard.base import Recorded
-from steelyard.events.model import (
-    MAX_FACTS,
-    NOTHING,
-    Cursor,
-    FactFilter,
-    Snapshot,
-    StoredFact,
-)
+from steelyard.base.telemetry.metrics import EVENTS
+from steelyard.events.model.log import MAX_FACTS, NOTHING, Cursor, FactFilter, Snapshot, StoredFact
 from steelyard.kernel import CursorIsInvalid
 
 CHANNEL = "steelyard_events"
@@ -29,7 +23,7 @@ _APPEND = sa.text(
     " CAST(:recorded AS timestamptz[]), CAST(:actors AS text[]), CAST(:payloads AS text[]))"
 )
 _ENSURE_EPOCH = sa.text("SELECT events.ensure_epoch()")
-_FACT = (
+COLUMNS = (
     "sequence, position::text AS position, epoch, kind, version, subject, occurred_at,"
     " recorded_at, written_at, actor, payload::text AS payload"
 )
@@ -44,12 +38,17 @@ class PostgresFactLog:
     """Keeps facts in `events.log`, in the transaction of the one who records them."""
 
     def write(self, connection: sa.Connection, facts: Sequence[Recorded]) -> None:
-        """Append the facts, in order, with one statement; at most `MAX_FACTS`.
+        """Append the facts, in order, with one statement for each `MAX_FACTS` of them.
 
         Readers that sleep are woken when the transaction commits.
         """
-        assert len(facts) <= MAX_FACTS, f"at most {MAX_FACTS} facts in one transaction"
         ensure_epoch(connection)
+        for start in range(0, len(facts), MAX_FACTS):
+            self._append(connection, facts[start : start + MAX_FACTS])
+        for kind, count in Counter(f.fact.kind for f in facts).items():
+            EVENTS.labels(kind).inc(count)
+
+    def _append(self, connection: sa.Connection, facts: Sequence[Recorded]) -> None:
         encode = msgspec.json.Encoder().encode
         connection.execute(
             _APPEND,
@@ -90,7 +89,7 @@ def wake(connection: sa.Connection) -> None:
 
 
 def to_fact(row: Any) -> StoredFact:
-    """Return the fact of a row selected by the columns of `_FACT`."""
+    """Return the fact of a row selected by the `COLUMNS`."""
     return StoredFact(
         row.sequence,
         int(row.position),
@@ -182,7 +181,7 @@ def read_window(
     conditions, values = _conditions(wanted)
     rows = connection.execute(
         sa.text(
-            f"SELECT {_FACT} FROM events.log"
+            f"SELECT {COLUMNS} FROM events.log"
             " WHERE epoch = :epoch AND sequence > :after AND sequence <= :last"
             " AND pg_visible_in_snapshot(position, CAST(:taking AS pg_snapshot))"
             " AND NOT pg_visible_in_snapshot(position, CAST(:seen AS pg_snapshot))"
@@ -226,7 +225,7 @@ def read_newest(
     conditions, values = _conditions(wanted)
     rows = connection.execute(
         sa.text(
-            f"SELECT {_FACT} FROM events.log"
+            f"SELECT {COLUMNS} FROM events.log"
             " WHERE sequence < coalesce(CAST(:before AS bigint), 9223372036854775807)"
             f"{conditions} ORDER BY sequence DESC LIMIT :limit"
         ),
@@ -239,7 +238,7 @@ def read_one(connection: sa.Connection, sequence: int) -> StoredFact:
     """Return the fact of a sequence number, which exists."""
     return to_fact(
         connection.execute(
-            sa.text(f"SELECT {_FACT} FROM events.log WHERE sequence = :sequence"),
+            sa.text(f"SELECT {COLUMNS} FROM events.log WHERE sequence = :sequence"),
             {"sequence": sequence},
         ).one()
     )
@@ -267,21 +266,6 @@ def has_new(connection: sa.Connection, cursor: Cursor) -> tuple[bool, Cursor]:
         _unseen(cursor),
     ).one()
     return row.has_new or row.epoch != cursor.epoch, Cursor(row.epoch, _snapshot(row))
-
-
-def stream_day(
-    connection: sa.Connection, since: datetime, until: datetime, *, chunk: int
-) -> Iterator[Sequence[Any]]:
-    """Yield a day's rows by sequence, some at a time, over a server-side cursor."""
-    result = connection.execution_options(stream_results=True, yield_per=chunk).execute(
-        sa.text(
-            f"SELECT {_FACT} FROM events.log"
-            " WHERE recorded_at >= :since AND recorded_at < :until ORDER BY sequence"
-        ),
-        {"since": since, "until": until},
-    )
-    yield from result.partitions()
-    connection.execution_options(stream_results=False)
 
 
 def kinds_heard(hears: Collection[str]) -> frozenset[str]:

@@ -1,83 +1,16 @@
-"""What the log of facts is made of, and how a reader's place in it moves; pure."""
+"""What the log of facts is made of, and how a reader's place in it moves."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 
-from steelyard.kernel import CursorIsInvalid, Refusal, RefusalKind, decode_cursor, encode_cursor
+from steelyard.kernel import CursorIsInvalid, decode_cursor, encode_cursor
 
 MAX_FACTS = 10_000
-"""Facts in one append; a longer list is several transactions' work."""
-FIRST_RETRY = timedelta(milliseconds=200)
-LONGEST_RETRY = timedelta(minutes=1)
+"""Facts in one append; a longer list takes several."""
 _LARGEST = 2**63
-
-
-class ConsumerNotFound(Refusal):
-    """No consumer of this name and version ever ran on this database."""
-
-    kind = RefusalKind.NOT_FOUND
-    en = "No consumer {name}@{version} has run on this database."
-    zh = "数据库中没有运行过消费者 {name}@{version}。"
-
-
-class ConsumerIsRunning(Refusal):
-    """A process holds the consumer's lease, so it cannot be retired."""
-
-    kind = RefusalKind.CONFLICT
-    en = "A process runs the consumer {name}@{version}; stop it first."
-    zh = "消费者 {name}@{version} 正在运行，请先停止。"
-
-
-class DeadLetterNotFound(Refusal):
-    """No dead letter has this id."""
-
-    kind = RefusalKind.NOT_FOUND
-    en = "There is no dead letter {letter}."
-    zh = "死信 {letter} 不存在。"
-
-
-class DeadLetterIsSettled(Refusal):
-    """The dead letter was replayed or discarded already, or is being replayed."""
-
-    kind = RefusalKind.CONFLICT
-    en = "The dead letter {letter} is {state} already."
-    zh = "死信 {letter} 已处理（{state}）。"
-
-
-class DayIsNotClosed(Refusal):
-    """The day may still receive facts, so its file would not be complete."""
-
-    kind = RefusalKind.CONFLICT
-    en = "The day {on} is not closed: {why}."
-    zh = "{on} 尚未关账，不能导出：{why}。"
-
-
-class ExportIsRunning(Refusal):
-    """Another process writes into the same folder."""
-
-    kind = RefusalKind.CONFLICT
-    en = "Another export is writing into {folder}."
-    zh = "另一个导出任务正在写入 {folder}。"
-
-
-class ColumnsExtraIsMissing(Refusal):
-    """Parquet needs pyarrow, which the extra `columns` installs."""
-
-    kind = RefusalKind.UNAVAILABLE
-    en = "Export to Parquet needs the extra: pip install 'steelyard[columns]'."
-    zh = "导出 Parquet 需要安装附加组件：pip install 'steelyard[columns]'。"
-
-
-class TooManyFollowers(Refusal):
-    """The process follows the log for as many clients as it can."""
-
-    kind = RefusalKind.UNAVAILABLE
-    en = "This server streams to {limit} clients already; try again later."
-    zh = "本服务器的事件流连接已达上限 {limit}，请稍后再试。"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +159,19 @@ class Cursor:
         return cursor
 
 
+def sequence_in(cursor: str) -> int:
+    """Return the number inside the cursor of a list that goes by one number.
+
+    Refusals
+    --------
+    cursor_is_invalid
+    """
+    number = int(decode_cursor(cursor, int)[0])
+    if not 0 <= number < _LARGEST:
+        raise CursorIsInvalid
+    return number
+
+
 @dataclass(frozen=True, slots=True)
 class StoredFact:
     """One fact in the log.
@@ -274,129 +220,24 @@ class FactFilter:
         return (not self.kinds or kind in self.kinds) and self.subject in (None, subject)
 
 
-class OnFailure(StrEnum):
-    """What becomes of a consumer when a handler has failed on a fact for the last time."""
-
-    STOP = "stop"
-    """It waits until somebody settles the dead letter: for handlers that need every fact."""
-    GO_ON = "go_on"
-    """It goes on with the next fact; the letter waits."""
-
-
-class LetterState(StrEnum):
-    """What became of a dead letter."""
-
-    OPEN = "open"
-    REPLAYING = "replaying"
-    """Somebody asked for it; the process that runs the consumer will take it next."""
-    REPLAYED = "replayed"
-    DISCARDED = "discarded"
-
-
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A fact that a consumer could not handle.
+class FactPage:
+    """Some facts, and the cursor behind them, from which the next ones can be asked for later.
 
     Attributes
     ----------
-    attempts : how often it was tried
-    error : class and message of the last failure
-    settled_by, settled_because : who said what to do with it, and why
+    next : always there: a client polls by asking again with it
+    has_more : False when there was nothing more at the time
     """
 
-    id: int
-    consumer: str
-    consumer_version: int
-    sequence: int
-    kind: str
-    subject: str
-    handler: str
-    attempts: int
-    error: str
-    state: LetterState
-    died_at: datetime
-    settled_at: datetime | None
-    settled_by: str | None
-    settled_because: str | None
-
-
-class Activity(StrEnum):
-    """What a consumer is doing."""
-
-    RUNNING = "running"
-    """A process holds its lease."""
-    IDLE = "idle"
-    """No process runs it."""
-    RETRYING = "retrying"
-    """A fact has failed and will be tried again."""
-    STOPPED = "stopped"
-    """A dead letter must be settled first."""
+    items: tuple[StoredFact, ...]
+    next: str
+    has_more: bool
 
 
 @dataclass(frozen=True, slots=True)
-class ConsumerState:
-    """How far a consumer is.
+class Followed:
+    """A fact of a stream, and the cursor behind it."""
 
-    Attributes
-    ----------
-    hears : `kind@version` of its handlers
-    delivered_sequence : last fact delivered; 0 before the first
-    facts_behind : facts it will still be given; above `COUNTED` it is the distance in sequence
-        numbers, an upper bound
-    seconds_behind : real age of the oldest of them, 0 when there is none
-    trouble : what it waits for, None when nothing is wrong
-    dead_letters : how many are not settled
-    """
-
-    name: str
-    version: int
-    hears: tuple[str, ...]
-    activity: Activity
-    delivered_sequence: int
-    facts_behind: int
-    seconds_behind: float
-    trouble: str | None
-    retry_at: datetime | None
-    dead_letters: int
-    moved_at: datetime
-
-
-COUNTED = 10_000
-"""Facts behind are counted one by one up to here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a long work is: `done` of `total`, in facts (or sequence numbers, for a replay)."""
-
-    done: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class DayExport:
-    """One day of the log as a file.
-
-    Attributes
-    ----------
-    file : name inside the folder
-    facts : rows in it
-    written : False when a complete file was there already
-    """
-
-    file: str
-    facts: int
-    written: bool
-
-
-def retry_delay(attempts: int) -> timedelta:
-    """Return how long to wait after the n-th failure: four times longer each time, up to a minute.
-
-    Examples
-    --------
-    >>> [retry_delay(n).total_seconds() for n in (1, 2, 3, 9)]
-    [0.2, 0.8, 3.2, 60.0]
-    """
-    assert attempts > 0, "after a failure"
-    factor: int = 4 ** min(attempts - 1, 10)
-    return min(LONGEST_RETRY, FIRST_RETRY * factor)
+    fact: StoredFact
+    cursor: str
