@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from steelyard.cli import database, doctor
+from steelyard.cli import database, doctor, imports
 from steelyard.cli.output import RefusingGroup
 from steelyard.cli.up import up
 
@@ -17,4 +17,5 @@ app = typer.Typer(
 )
 app.command()(up)
 app.add_typer(database.app, name="db")
+app.add_typer(imports.app, name="import")
 app.command("doctor")(doctor.doctor)
