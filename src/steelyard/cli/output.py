@@ -32,14 +32,17 @@ def language() -> str:
 
 
 class RefusingGroup(TyperGroup):
-    """A group of commands whose refusals are told in one sentence, with exit status 1."""
+    """A group of commands whose refusals are told in one sentence, with exit status 1.
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    With `--json` the refusal is a problem document on the error stream.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
         except Refusal as refusal:
-            if ctx.find_root().obj == "json":
+            if "--json" in sys.argv:
                 typer.echo(
                     json.dumps(problem_of(refusal, language()), ensure_ascii=False), err=True
                 )
