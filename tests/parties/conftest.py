@@ -16,6 +16,7 @@ from stdnum.cn import ric
 from steelyard.base import Database, Outcome, Verdict
 from steelyard.base.crypto import Keyring
 from steelyard.parties import HttpIdentityProvider, NewCustomer, PersonalField, registry
+from tests.parties.office import office as office
 
 APPROVED = Verdict(Outcome.APPROVE, "no_policy@0")
 
