@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from steelyard.base import Database, PlainBusinessClock
 from steelyard.base.audit import read_audit
 from steelyard.base.crypto import Keyring
+from steelyard.base.jobs import jobs
 from steelyard.events import PostgresFactLog
 from steelyard.kernel import SteppingClock
 from steelyard.parties import (
@@ -148,23 +150,21 @@ def test_a_lost_request_is_void_and_may_be_made_again(
     assert desk.take(STEP.NUMBER).state is STATE.PASSED
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "reason", "found"),
-    [
-        ("reject", "status_503", "void"),
-        ("break", "status_500", "passed"),
-        ("garble", "answer_unreadable", "passed"),
-        ("confuse", "answer_to_another_request", "passed"),
-    ],
-)
-def test_what_cannot_be_read_is_unknown(
-    desk: Desk, simulated: Simulated, behaviour: str, reason: str, found: str
-) -> None:
-    simulated.script({"step": "number", "behaviour": behaviour})
-    attempt = desk.take(STEP.NUMBER)
-    assert attempt.state is STATE.UNKNOWN
-    assert desk.evidence(attempt) == [("answer", "unknown", reason)]
-    assert desk.poll(attempt, simulated.provider).state == found
+UNREADABLE = [
+    ("reject", "status_503", "void"),
+    ("break", "status_500", "passed"),
+    ("garble", "answer_unreadable", "passed"),
+    ("confuse", "answer_to_another_request", "passed"),
+]
+
+
+def test_what_cannot_be_read_is_unknown(desk: Desk, simulated: Simulated) -> None:
+    for behaviour, reason, found in UNREADABLE:
+        simulated.script({"step": "number", "behaviour": behaviour})
+        attempt = desk.take(STEP.NUMBER)
+        assert attempt.state is STATE.UNKNOWN
+        assert desk.evidence(attempt) == [("answer", "unknown", reason)]
+        assert desk.poll(attempt, simulated.provider).state == found
 
 
 def test_a_provider_that_is_not_there_was_never_asked(
@@ -255,6 +255,8 @@ def test_a_process_that_died_after_its_intent_is_made_good(
     assert young == 0
     settled = identity.poll_unsettled(database, simulated.provider, older_than=timedelta(0))
     assert settled == 1
+    again = identity.poll_unsettled(database, simulated.provider, older_than=timedelta(0))
+    assert again == 0
     with database.reading() as connection:
         assert identity.read_attempt(connection, ask.id).state is STATE.VOID
     other = HttpIdentityProvider(simulated.url, name="another")
@@ -420,3 +422,20 @@ def test_evidence_for_a_closed_party_is_kept_and_changes_no_level(
     with pytest.raises(registry.PartyIsClosed):
         desk.take(STEP.NUMBER)
     assert desk.level() == 0
+
+
+def test_the_job_polls_what_is_unknown(
+    desk: Desk, database: Database, simulated: Simulated
+) -> None:
+    simulated.script({"step": "number", "behaviour": "break"})
+    attempt = desk.take(STEP.NUMBER)
+    with database.unit_of_work() as unit:  # as if it was asked about long ago
+        unit.execute("UPDATE parties.identity_attempt SET asked_wall_at = '2020-01-01Z'")
+    work = jobs()["parties.poll_identity"].work
+    for provider, state in ((None, "unknown"), (simulated.provider, "passed")):
+        context = SimpleNamespace(
+            database=database, platform=SimpleNamespace(identity_provider=provider)
+        )
+        work(context)
+        with database.reading() as connection:
+            assert identity.read_attempt(connection, attempt.id).state == state

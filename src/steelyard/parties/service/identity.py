@@ -92,6 +92,8 @@ __all__ = [
     "take_step",
 ]
 
+POLL_AFTER = timedelta(seconds=30)
+
 _REASON = re.compile(r"[a-z0-9_]{0,60}")
 _REFERENCE = re.compile(r"[A-Za-z0-9_.:-]{0,64}")
 
@@ -334,22 +336,26 @@ def poll_unsettled(
     database: Database,
     provider: IdentityProvider,
     *,
-    older_than: timedelta = timedelta(seconds=30),
-    limit: int = 100,
+    older_than: timedelta = POLL_AFTER,
+    limit: int = 50,
 ) -> int:
-    """Ask about attempts that nobody settled, oldest first; return how many are settled now.
+    """Ask about attempts that nobody settled, and return how many are settled now.
+
+    Those not asked about for longest come first; each is asked about once in `older_than`.
 
     Parameters
     ----------
     older_than : longer than a call may take, so that a call under way is left alone
     """
-    with database.engine.connect() as connection:
-        waiting = table.unsettled(
-            connection,
+    waiting = database.transact(
+        lambda unit: table.take_unsettled(
+            unit.connection,
             provider=provider.name,
-            before=database.wall.now() - older_than,
+            before=unit.wall_at - older_than,
+            at=unit.wall_at,
             limit=limit,
         )
+    )
     settled = 0
     for attempt in waiting:
         settled += poll(database, provider, attempt, actor="system:identity").is_settled

@@ -25,9 +25,9 @@ def insert_attempt(connection: sa.Connection, attempt: Attempt) -> None:
     connection.execute(
         sa.text(
             "INSERT INTO parties.identity_attempt (id, party, number, step, provider, about,"
-            " answers, state, version, started_at, started_wall_at)"
+            " answers, state, version, started_at, started_wall_at, asked_wall_at)"
             " VALUES (:id, :party, :number, :step, :provider, :about,"
-            " :answers, :state, :version, :at, :wall_at)"
+            " :answers, :state, :version, :at, :wall_at, :wall_at)"
         ),
         {
             "id": attempt.id,
@@ -75,17 +75,22 @@ def find_attempt(connection: sa.Connection, attempt: UUID) -> Attempt | None:
     return None if row is None else _attempt(row)
 
 
-def unsettled(
-    connection: sa.Connection, *, provider: str, before: datetime, limit: int
+def take_unsettled(
+    connection: sa.Connection, *, provider: str, before: datetime, at: datetime, limit: int
 ) -> list[UUID]:
-    """Return a provider's attempts without a finding, begun before a real instant, oldest first."""
+    """Take a provider's attempts without a finding that were last asked about before an instant.
+
+    They are noted as asked about now: two processes do not take the same, and an attempt that
+    stays unknown does not keep others from their turn. Instants are real.
+    """
     rows = connection.execute(
         sa.text(
-            "SELECT id FROM parties.identity_attempt WHERE state IN ('intended', 'unknown')"
-            " AND provider = :provider AND started_wall_at < :before"
-            " ORDER BY started_wall_at LIMIT :limit"
+            "UPDATE parties.identity_attempt SET asked_wall_at = :at WHERE id IN ("
+            " SELECT id FROM parties.identity_attempt WHERE state IN ('intended', 'unknown')"
+            " AND provider = :provider AND asked_wall_at < :before"
+            " ORDER BY asked_wall_at LIMIT :limit FOR UPDATE SKIP LOCKED) RETURNING id"
         ),
-        {"provider": provider, "before": before, "limit": limit},
+        {"provider": provider, "before": before, "at": at, "limit": limit},
     )
     return list(rows.scalars())
 

@@ -156,15 +156,16 @@ CREATE TABLE parties.identity_attempt (
     version bigint NOT NULL DEFAULT 1,
     started_at timestamptz NOT NULL,
     started_wall_at timestamptz NOT NULL,
+    asked_wall_at timestamptz NOT NULL,
     UNIQUE (party, number),
     CHECK ((step = 'phone') = (answers IS NOT NULL))
 );
-CREATE INDEX identity_attempt_unsettled ON parties.identity_attempt (started_wall_at)
+CREATE INDEX identity_attempt_unsettled ON parties.identity_attempt (asked_wall_at)
     WHERE state IN ('intended', 'unknown');
 CREATE INDEX identity_attempt_answers ON parties.identity_attempt (answers)
     WHERE answers IS NOT NULL;
 CREATE INDEX identity_attempt_disputed ON parties.identity_attempt (id) WHERE state = 'disputed';
-GRANT SELECT, INSERT, UPDATE (state, version) ON parties.identity_attempt TO steelyard_app;
+GRANT SELECT, INSERT, UPDATE (state, version, asked_wall_at) ON parties.identity_attempt TO steelyard_app;
 
 CREATE TABLE parties.identity_evidence (
     sequence bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
