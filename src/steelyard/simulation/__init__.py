@@ -1,4 +1,13 @@
-"""The town: customers, merchants and fraudsters living through the doors, out of one seed."""
+"""The town: customers, merchants and fraudsters living through the doors, out of one seed.
+
+The model is pure; `town`, `cards` and `fees` are its use cases inside the platform; `play_history`
+and `live` are its life outside, as a client of the HTTP interface.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from steelyard.simulation.chance import found, stream
 from steelyard.simulation.model import (
@@ -12,15 +21,36 @@ from steelyard.simulation.model import (
     truth,
 )
 
+if TYPE_CHECKING:
+    from steelyard.simulation.life import live, play_history
+    from steelyard.simulation.service import cards, fees, town
+
 __all__ = [
     "Action",
     "Plan",
     "Town",
     "Truth",
     "actions_between",
+    "cards",
     "day",
     "digest",
+    "fees",
     "found",
+    "live",
+    "play_history",
     "stream",
+    "town",
     "truth",
 ]
+
+_GROUPS = ("cards", "fees", "town")
+_LIFE = ("live", "play_history")
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs the platform, or a client of it, when it is asked for first."""
+    if name in _GROUPS:
+        return import_module(f"{__name__}.service.{name}")
+    if name in _LIFE:
+        return getattr(import_module(f"{__name__}.life"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,6 +15,8 @@ from steelyard.simulation.model.handbook import PUBLISHED, Handbook, Profile, Sc
 from steelyard.simulation.model.people import Person, Sex
 from steelyard.simulation.model.town import (
     BEIJING,
+    CURRENCY,
+    OPENS_ON,
     Customer,
     Income,
     Merchant,
@@ -23,10 +25,13 @@ from steelyard.simulation.model.town import (
     Town,
     TownIsTooSmall,
     build,
+    midnight,
 )
 
 __all__ = [
     "BEIJING",
+    "CURRENCY",
+    "OPENS_ON",
     "PUBLISHED",
     "Action",
     "CardPayment",
@@ -53,5 +58,6 @@ __all__ = [
     "build",
     "day",
     "digest",
+    "midnight",
     "truth",
 ]

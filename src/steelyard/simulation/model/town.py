@@ -24,6 +24,9 @@ BEIJING = timezone(timedelta(hours=8), "Beijing")
 
 CURRENCY = "CNY"
 
+OPENS_ON = date(2026, 1, 5)
+"""The first day of a town for which none is named: a fixed one, so that a seed is enough."""
+
 _DAYS_A_MONTH = 365.25 / 12
 _SALARIED_SHARE = 0.7
 _SALARY_DAYS = (8, 9, 10, 10, 10, 10, 11, 12)

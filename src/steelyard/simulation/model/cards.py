@@ -1,0 +1,90 @@
+"""Card payments as the platform is asked for them, and how it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from steelyard.kernel import Refusal, RefusalKind
+
+BATCH = 1_000
+
+
+class TooManyCardPayments(Refusal):
+    """A batch would hold its transaction open for too long."""
+
+    kind = RefusalKind.TOO_LARGE
+    en = "A batch holds at most {most} payments or refunds; this one holds {found}."
+    zh = "每批最多 {most} 笔付款或退款，本批为 {found} 笔。"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardOrder:
+    """A card payment that is asked for.
+
+    Attributes
+    ----------
+    id : of the payment, and of the transfer that it becomes
+    at : instant, UTC, at which the card was shown
+    customer, merchant : whom the town knows by these ids
+    card, terminal : with what, and where
+    account, merchant_account : codes in the town's book: who pays, who is paid
+    amount_minor : positive
+    currency : ISO 4217
+    """
+
+    id: UUID
+    at: datetime
+    customer: UUID
+    card: UUID
+    account: str
+    merchant: UUID
+    merchant_account: str
+    terminal: UUID
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundOrder:
+    """A refund that is asked for: the mirror of one whole payment, whatever its amount was.
+
+    Attributes
+    ----------
+    id : of the refund, and of the transfer that it becomes
+    payment : the payment that is given back
+    card, account : with what and from where it was paid
+    """
+
+    id: UUID
+    at: datetime
+    payment: UUID
+    customer: UUID
+    card: UUID
+    account: str
+    merchant: UUID
+
+
+class CardOutcome(StrEnum):
+    """What became of an order."""
+
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+
+
+@dataclass(frozen=True, slots=True)
+class CardAnswer:
+    """The answer to one order.
+
+    Attributes
+    ----------
+    reason : why it was declined, a code of the gate or of the ledger; None when it was accepted
+    cause : what the movement rests on, or what said no
+    """
+
+    id: UUID
+    outcome: CardOutcome
+    cause: str
+    reason: str | None = None

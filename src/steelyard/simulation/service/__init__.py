@@ -1,0 +1,1 @@
+"""The use cases of the town; each function is one part of one transaction."""

@@ -1,0 +1,462 @@
+"""The use cases of the town, on a real database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from steelyard.base import (
+    ClockGoesBackwards,
+    Database,
+    NoPolicyGate,
+    Outcome,
+    Verdict,
+)
+from steelyard.base.crypto import Keyring
+from steelyard.kernel import SteppingClock
+from steelyard.ledger import (
+    AccountKind,
+    BookReader,
+    NewAccount,
+    Transfer,
+    accepted,
+    close_day,
+    open_accounts,
+    post,
+)
+from steelyard.parties import NewCustomer, registry
+from steelyard.simulation import Plan, cards, fees, found, town
+
+from .conftest import PLAN
+
+APPROVED = Verdict(Outcome.APPROVE, "no_policy@0")
+OPENS_AT = datetime(2026, 1, 4, 16, 0, tzinfo=UTC)
+
+
+class Strict:
+    """A gate that declines amounts over 500.00 and asks for more over 400.00."""
+
+    def ask(self, scene: str, facts: Mapping[str, object], now: datetime) -> Verdict:
+        self.asked = dict(facts), now
+        amount = facts.get("amount_minor")
+        if isinstance(amount, int) and amount > 50_000:
+            return Verdict(Outcome.DECLINE, "strict@3", ("amount_too_large",))
+        if isinstance(amount, int) and amount > 40_000:
+            return Verdict(Outcome.STEP_UP, "strict@3")
+        return Verdict(Outcome.APPROVE, "strict@3")
+
+
+@dataclass(frozen=True)
+class Shopper:
+    """A registered customer with some money, and a merchant to spend it at."""
+
+    database: Database
+    customer: UUID
+    party: UUID
+    card: UUID
+    account: str
+    merchant: UUID
+    merchant_account: str
+
+    def order(self, amount_minor: int, **changes: Any) -> cards.CardOrder:
+        order = cards.CardOrder(
+            id=uuid4(),
+            at=OPENS_AT + timedelta(hours=3),
+            customer=self.customer,
+            card=self.card,
+            account=self.account,
+            merchant=self.merchant,
+            merchant_account=self.merchant_account,
+            terminal=uuid4(),
+            amount_minor=amount_minor,
+            currency="CNY",
+        )
+        return replace(order, **changes)
+
+    def pay(self, *orders: cards.CardOrder, gate: Any = None) -> tuple[cards.CardAnswer, ...]:
+        verdicts = cards.ask_about_payments(gate or NoPolicyGate(), orders)
+        return self.database.transact(lambda unit: cards.pay_by_card(unit, orders, verdicts))
+
+    def refund(self, order: cards.CardOrder, **changes: Any) -> cards.CardAnswer:
+        back = cards.RefundOrder(
+            id=uuid4(),
+            at=order.at + timedelta(days=1),
+            payment=order.id,
+            customer=order.customer,
+            card=order.card,
+            account=order.account,
+            merchant=order.merchant,
+        )
+        orders = [replace(back, **changes)]
+        return self.database.transact(lambda unit: cards.refund_card_payments(unit, orders))[0]
+
+    def balance(self, account: str, book: str = "town") -> int:
+        with self.database.reading() as connection:
+            return BookReader(connection, book).balance(account)
+
+    def told(self) -> list[tuple[str, dict[str, Any]]]:
+        with self.database.unit_of_work() as unit:
+            rows = unit.execute(
+                "SELECT kind, payload FROM events.log WHERE subject = :s ORDER BY sequence",
+                s=f"card:{self.card}",
+            )
+            return [(row.kind.removeprefix("simulation."), row.payload) for row in rows]
+
+
+@pytest.fixture
+def shopper(founded: Database, keyring: Keyring) -> Shopper:
+    customer, card, account = uuid4(), uuid4(), uuid4()
+    shop = found(PLAN).merchants[0]
+    code = f"wallet:{account}"
+
+    def sign_up(unit: Any) -> UUID:
+        new = NewCustomer(origin=f"town:customer/{customer}")
+        party = registry.register_customer(unit, keyring, new, verdict=APPROVED).id
+        wallet = NewAccount(
+            code=code,
+            currency="CNY",
+            kind=AccountKind.LIABILITY,
+            owner=f"party:{party}",
+            debit_limit=0,
+        )
+        open_accounts(unit, "town", [wallet], cause="rule.test@1")
+        accepted(
+            post(
+                unit,
+                [
+                    Transfer(
+                        id=uuid4(),
+                        book="town",
+                        cause="rule.test@1",
+                        debit="bank:settlement",
+                        credit=code,
+                        amount_minor=100_000,
+                        currency="CNY",
+                    )
+                ],
+            )
+        )
+        return party
+
+    party = founded.transact(sign_up)
+    return Shopper(founded, customer, party, card, code, shop.id, f"merchant:{shop.account_id}")
+
+
+# Founding
+
+
+def test_founding_opens_two_books_and_settles_the_merchants(founded: Database) -> None:
+    view = town.read_town(founded)
+    assert view.state.is_settled
+    assert view.state.played_through == view.clock.now == OPENS_AT
+    assert view.clock.speed == 0
+    assert view.database_bytes > 1_000_000
+    with founded.reading() as connection:
+        client, house = BookReader(connection, "town"), BookReader(connection, "house")
+        assert client.book.funds == "client"
+        assert house.book.funds == "own"
+        assert client.book.timezone == "Asia/Shanghai"
+        assert client.book.business_on == house.book.business_on == PLAN.opens_on
+        accounts = client.accounts(limit=200).items
+        merchants = found(PLAN).merchants
+        assert [a.code for a in accounts[2:]] == [f"merchant:{m.account_id}" for m in merchants]
+        shop = registry.find_origins(connection, [f"town:merchant/{merchants[0].id}"])
+        party = registry.read_party(connection, next(iter(shop.values())))
+        assert party.legal is not None
+        assert party.legal.number_is_checked
+        assert accounts[2].owner == f"party:{party.id}"
+        assert [link.account for link in registry.accounts_of(connection, party.id)] == [
+            "account:town/3"
+        ]
+
+
+def test_founding_again_changes_nothing(founded: Database, keyring: Keyring) -> None:
+    def counts() -> tuple[int, ...]:
+        with founded.unit_of_work() as unit:
+            tables = ("events.log", "ledger.account", "parties.party")
+            return tuple(unit.execute(f"SELECT count(*) FROM {t}").scalar_one() for t in tables)
+
+    before = counts()
+    state = town.found_town(founded, keyring, NoPolicyGate(), PLAN, history_days=7)
+    assert state == town.read_town(founded).state
+    assert counts() == before
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("seed", 4), ("customers", 13), ("terminals", 31), ("opens_on", date(2026, 1, 6))],
+)
+def test_a_home_has_one_town(founded: Database, keyring: Keyring, field: str, value: Any) -> None:
+    other = replace(PLAN, **{field: value})
+    with pytest.raises(town.TownIsFoundedOtherwise):
+        town.found_town(founded, keyring, NoPolicyGate(), other, history_days=7)
+
+
+def test_an_interrupted_founding_is_completed_to_the_same_books(
+    make_world: Any, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, broken = make_world(), make_world()
+    monkeypatch.setattr(town, "_MERCHANTS_A_STEP", 4)
+    town.found_town(straight, keyring, NoPolicyGate(), PLAN, history_days=7)
+
+    class Dies(NoPolicyGate):
+        asked = 0
+
+        def ask(self, scene: str, facts: Mapping[str, object], now: datetime) -> Verdict:
+            self.asked += 1
+            if self.asked == 7:
+                raise KeyboardInterrupt
+            return super().ask(scene, facts, now)
+
+    with pytest.raises(KeyboardInterrupt):
+        town.found_town(broken, keyring, Dies(), PLAN, history_days=7)
+    assert not town.read_town(broken).state.is_settled
+    town.found_town(broken, keyring, NoPolicyGate(), PLAN, history_days=7)
+    assert town.read_town(broken).state.is_settled
+
+    def codes(database: Database) -> list[str]:
+        with database.reading() as connection:
+            return [a.code for a in BookReader(connection, "town").accounts(limit=200).items]
+
+    assert codes(broken) == codes(straight)
+
+
+def test_a_town_without_anybody_cannot_be_founded(world: Database, keyring: Keyring) -> None:
+    empty = Plan(seed=1, customers=0, terminals=1, opens_on=PLAN.opens_on)
+    with pytest.raises(town.TownIsTooSmall):
+        town.found_town(world, keyring, NoPolicyGate(), empty, history_days=7)
+    with pytest.raises(town.TownIsNotFounded):
+        town.read_town(world)
+
+
+def test_a_town_cannot_open_in_the_past_of_the_clock(world: Database, keyring: Keyring) -> None:
+    late = OPENS_AT + timedelta(days=1)
+    world.transact(lambda unit: town.set_clock(world, unit, late, 0))
+    with pytest.raises(ClockGoesBackwards):
+        town.found_town(world, keyring, NoPolicyGate(), PLAN, history_days=7)
+
+
+# Clock and progress
+
+
+def test_the_clock_runs_and_changes_its_speed_where_it_stands(
+    founded: Database, real: SteppingClock
+) -> None:
+    noon = OPENS_AT + timedelta(hours=12)
+    read = founded.transact(lambda unit: town.set_clock(founded, unit, noon, 60))
+    assert (read.now, read.speed) == (noon, 60)
+    real.advance(timedelta(seconds=2))
+    read = founded.transact(lambda unit: town.set_clock(founded, unit, None, 0))
+    assert (read.now, read.speed) == (noon + timedelta(minutes=2), 0)
+    real.advance(timedelta(seconds=2))
+    assert town.read_town(founded).clock == read
+    with pytest.raises(ClockGoesBackwards):
+        founded.transact(lambda unit: town.set_clock(founded, unit, noon, 0))
+
+
+def test_without_a_stored_clock_a_new_speed_starts_from_the_real_one(
+    world: Database, real: SteppingClock
+) -> None:
+    read = world.transact(lambda unit: town.set_clock(world, unit, None, 2))
+    assert (read.now, read.speed) == (real.now(), 2)
+
+
+def test_progress_goes_forward_and_beats_the_clock(founded: Database, real: SteppingClock) -> None:
+    def note(played: datetime, playing: datetime, *, done: bool = False) -> town.ClockReading:
+        return founded.transact(
+            lambda unit: town.note_progress(
+                founded,
+                unit,
+                played_through=played,
+                playing_through=playing,
+                history_done=done,
+                resting=None,
+            )
+        )
+
+    later, latest = OPENS_AT + timedelta(hours=1), OPENS_AT + timedelta(hours=2)
+    note(later, latest)
+    assert town.resume_clock(founded, speed=9) == town.ClockReading(OPENS_AT, 0)
+    founded.transact(lambda unit: town.set_clock(founded, unit, latest, 3600))
+    real.advance(timedelta(seconds=1))
+    assert note(latest, latest, done=True).now == latest + timedelta(hours=1)
+    for played, playing in ((later, latest), (latest, later)):
+        with pytest.raises(town.TownDoesNotGoBack):
+            note(played, playing)
+    # Nine hours of silence are not lived through.
+    real.advance(timedelta(hours=9))
+    resumed = town.resume_clock(founded, speed=120)
+    assert resumed == town.ClockReading(latest + timedelta(hours=1), 120)
+    assert note(latest, latest).now == latest + timedelta(hours=1)
+    assert town.read_town(founded).state.history_done
+
+
+def test_without_a_town_the_clock_is_left_alone(world: Database) -> None:
+    assert town.resume_clock(world, speed=120) is None
+
+
+# Card payments
+
+
+def test_a_payment_moves_money_with_the_gates_cause_and_is_told(shopper: Shopper) -> None:
+    gate = Strict()
+    order = shopper.order(1_250)
+    (answer,) = shopper.pay(order, gate=gate)
+    assert answer == cards.CardAnswer(order.id, cards.CardOutcome.ACCEPTED, "strict@3")
+    assert shopper.balance(shopper.account) == 98_750
+    assert shopper.balance(shopper.merchant_account) == 1_250
+    with shopper.database.reading() as connection:
+        movement = BookReader(connection, "town").movement(order.id)
+        assert movement.cause == "strict@3"
+    facts, asked_at = gate.asked
+    assert asked_at == order.at
+    assert set(facts) == {
+        "payment", "customer", "card", "account", "merchant", "terminal", "amount_minor",
+        "currency",
+    }  # fmt: skip
+    ((kind, payload),) = shopper.told()
+    assert kind == "CardPaymentMade"
+    assert payload["customer"] == str(shopper.party)
+    assert payload["payment"] == str(order.id)
+    with shopper.database.unit_of_work() as unit:
+        row = unit.execute(
+            "SELECT occurred_at, recorded_at FROM events.log WHERE subject = :s",
+            s=f"card:{shopper.card}",
+        ).one()
+    assert row.occurred_at == order.at
+    assert row.recorded_at == OPENS_AT
+
+
+def test_each_payment_of_a_batch_is_judged_by_what_is_left(shopper: Shopper) -> None:
+    orders = [shopper.order(n) for n in (30_000, 50_001, 40_001, 40_000, 30_001, 30_000)]
+    answers = shopper.pay(*orders, gate=Strict())
+    assert [answer.reason for answer in answers] == [
+        None,
+        "amount_too_large",
+        "step_up",
+        None,
+        "exceeds_debit_limit",
+        None,
+    ]
+    assert shopper.balance(shopper.account) == 0
+    told = shopper.told()
+    assert [UUID(payload["payment"]) for _, payload in told] == [order.id for order in orders]
+    assert [payload.get("reason") for _, payload in told] == [a.reason for a in answers]
+
+
+def test_a_payment_sent_again_is_accepted_and_told_once(shopper: Shopper) -> None:
+    order = shopper.order(100)
+    first, second = shopper.pay(order)[0], shopper.pay(order, order)
+    assert second == (first, first)
+    assert shopper.balance(shopper.account) == 99_900
+    assert len(shopper.told()) == 1
+
+
+def test_an_id_stands_for_one_payment(shopper: Shopper) -> None:
+    order = shopper.order(100)
+    other = replace(order, amount_minor=101)
+    assert [a.reason for a in shopper.pay(order, other)] == [None, "id_conflict"]
+
+
+@pytest.mark.parametrize("who", ["customer", "merchant"])
+def test_nobody_pays_or_is_paid_who_is_not_registered(shopper: Shopper, who: str) -> None:
+    stranger = shopper.order(100, **{who: uuid4()})
+    (answer,) = shopper.pay(stranger)
+    assert answer.reason == "party_is_unknown"
+    ((kind, payload),) = shopper.told()
+    assert kind == "CardPaymentDeclined"
+    assert payload[who] is None
+    assert shopper.balance(shopper.account) == 100_000
+
+
+def test_cards_need_a_town(world: Database) -> None:
+    with pytest.raises(town.TownIsNotFounded):
+        world.transact(lambda unit: cards.pay_by_card(unit, [], []))
+
+
+def test_a_batch_is_bounded(shopper: Shopper) -> None:
+    order = shopper.order(1)
+    with pytest.raises(cards.TooManyCardPayments):
+        shopper.pay(*[order] * (cards.BATCH + 1))
+
+
+# Refunds
+
+
+def test_a_refund_is_the_mirror_of_the_payment(shopper: Shopper) -> None:
+    order = shopper.order(777)
+    shopper.pay(order)
+    answer = shopper.refund(order)
+    assert answer.outcome is cards.CardOutcome.ACCEPTED
+    assert shopper.balance(shopper.account) == 100_000
+    assert shopper.balance(shopper.merchant_account) == 0
+    kind, payload = shopper.told()[-1]
+    assert kind == "CardPaymentRefunded"
+    assert payload["amount_minor"] == 777
+    assert payload["refund"] == str(answer.id)
+    assert shopper.refund(order, id=answer.id).reason is None
+    assert shopper.refund(order).reason == "already_reversed"
+    assert len(shopper.told()) == 2
+
+
+def test_a_payment_that_was_declined_cannot_be_refunded(shopper: Shopper) -> None:
+    order = shopper.order(100_001)
+    shopper.pay(order)
+    assert shopper.refund(order).reason == "original_not_found"
+    assert shopper.refund(order, customer=uuid4()).reason == "party_is_unknown"
+
+
+def test_a_merchant_gives_back_what_it_has(shopper: Shopper) -> None:
+    order = shopper.order(100_000)
+    shopper.pay(order)
+    shopper.database.transact(lambda unit: fees.charge_card_fees(unit, PLAN.opens_on))
+    assert shopper.refund(order).reason == "exceeds_debit_limit"
+
+
+# Fees
+
+
+def test_fees_move_from_client_funds_to_own_funds_once(shopper: Shopper) -> None:
+    shopper.pay(shopper.order(33_333), shopper.order(20_000))
+    returned = shopper.order(10_000)
+    shopper.pay(returned)
+    shopper.refund(returned)
+    database, on = shopper.database, PLAN.opens_on
+    first = database.transact(lambda unit: fees.charge_card_fees(unit, on))
+    assert (first.merchants, first.amount_minor) == (1, 320)
+    assert shopper.balance(shopper.merchant_account) == 53_333 - 320
+    assert shopper.balance("mirror:house:CNY") == 320
+    assert shopper.balance("mirror:town:CNY", "house") == 320
+    assert shopper.balance("income:card_fee", "house") == 320
+    assert database.transact(lambda unit: fees.charge_card_fees(unit, on)) == first
+    with database.reading() as connection:
+        for book in ("town", "house"):
+            reader = BookReader(connection, book)
+            assert reader.trial_balance().is_balanced
+            assert reader.verify().is_sound
+
+
+def test_the_fee_of_a_day_is_on_the_turnover_of_the_day(shopper: Shopper) -> None:
+    database, on = shopper.database, PLAN.opens_on
+    shopper.pay(shopper.order(50_000))
+    database.transact(lambda unit: fees.charge_card_fees(unit, on))
+    database.transact(lambda unit: close_day(unit, "town"))
+    next_on = on + timedelta(days=1)
+    with pytest.raises(fees.FeeDayIsNotOpen):
+        database.transact(lambda unit: fees.charge_card_fees(unit, next_on + timedelta(days=1)))
+    shopper.pay(shopper.order(10_000))
+    charged = database.transact(lambda unit: fees.charge_card_fees(unit, next_on))
+    assert charged.amount_minor == 60
+    assert database.transact(lambda unit: fees.charge_card_fees(unit, on)).amount_minor == 300
+
+
+def test_a_day_without_turnover_costs_nothing(founded: Database) -> None:
+    charged = founded.transact(lambda unit: fees.charge_card_fees(unit, PLAN.opens_on))
+    assert (charged.merchants, charged.amount_minor) == (0, 0)
+    with founded.reading() as connection:
+        assert BookReader(connection, "house").book.transfers == 0
