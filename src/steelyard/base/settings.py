@@ -51,6 +51,7 @@ class Settings:
     host, port : where the HTTP server listens (`STEELYARD_HOST`, `STEELYARD_PORT`)
     workers : HTTP processes (`STEELYARD_WORKERS`)
     data : folder of data sets for imports and tests (`STEELYARD_DATA`)
+    identity_provider : address of the identity provider (`STEELYARD_IDENTITY_PROVIDER`), or None
     log_level, log_format : `STEELYARD_LOG_LEVEL`; `STEELYARD_LOG_FORMAT` json or text
     """
 
@@ -63,6 +64,7 @@ class Settings:
     port: int = 8000
     workers: int = 2
     data: Path = Path("../shared/data")
+    identity_provider: str | None = None
     log_level: str = "INFO"
     log_format: str = "text"
 
@@ -119,6 +121,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         port=number("STEELYARD_PORT", 8000, low=0, high=65535),
         workers=number("STEELYARD_WORKERS", 2, low=1, high=64),
         data=Path(env.get("STEELYARD_DATA") or "../shared/data"),
+        identity_provider=env.get("STEELYARD_IDENTITY_PROVIDER") or None,
         log_level=choice("STEELYARD_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         log_format=choice("STEELYARD_LOG_FORMAT", "text", ("text", "json")),
     )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from steelyard.base import read_settings
 from steelyard.cli.output import (
     AsJson,
     Column,
     RefusingGroup,
+    bars,
     err,
     language,
     out,
@@ -23,8 +22,6 @@ from steelyard.cli.output import (
 from steelyard.kernel import Money, Refusal, RefusalKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from steelyard.imports import BerkaReport
 
 app = typer.Typer(help="bring other people's books in", cls=RefusingGroup, no_args_is_help=True)
@@ -61,7 +58,7 @@ def berka(
     if sample:
         write_sample(chosen)
         err.print(f"the sample bank was written to {chosen}", highlight=False, soft_wrap=True)
-    with open_database(settings) as database, _bars() as progress:
+    with open_database(settings) as database, bars() as progress:
         report = import_berka(
             database,
             Keyring.open(settings),
@@ -75,30 +72,6 @@ def berka(
         _tell(report)
     if report.difference_minor:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Draw one bar for each stage, on the error stream."""
-    bars = Progress(
-        TextColumn("{task.description:16}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        console=err,
-    )
-    tasks: dict[str, Any] = {}
-
-    def progress(stage: str, done: int, total: int) -> None:
-        if stage not in tasks:
-            tasks[stage] = bars.add_task(stage, total=total, rate="")
-        speed = bars.tasks[tasks[stage]].speed
-        rate = f"{speed:,.0f}/s" if speed else ""
-        bars.update(tasks[stage], completed=done, total=total, rate=rate)
-
-    with bars:
-        yield progress
 
 
 def _tell(report: BerkaReport) -> None:

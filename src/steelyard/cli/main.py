@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from steelyard.cli import database, doctor, imports
+from steelyard.cli import database, doctor, events, imports, ledger, parties
 from steelyard.cli.output import RefusingGroup
 from steelyard.cli.up import up
 
@@ -18,4 +18,7 @@ app = typer.Typer(
 app.command()(up)
 app.add_typer(database.app, name="db")
 app.add_typer(imports.app, name="import")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(events.app, name="events")
+app.add_typer(parties.app, name="parties")
 app.command("doctor")(doctor.doctor)

@@ -44,6 +44,10 @@ class Child:
     is_finished_by: int | None = None
 
 
+class Stopped(Exception):
+    """Somebody wishes to stop before everything was started."""
+
+
 class Supervisor:
     """Starts children and keeps them alive until it is told to stop.
 
@@ -68,16 +72,20 @@ class Supervisor:
         watcher.start()
         self._watchers.append(watcher)
 
-    def wait(self) -> None:
-        """Wait until somebody asks for the stop (SIGINT, SIGTERM, or `ask_to_stop`)."""
+    def heed_signals(self) -> None:
+        """Take SIGINT, SIGTERM and SIGHUP as the wish to stop, from now on."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self._stopping.set())
-        while not self._stopping.wait(0.5):
-            pass
 
-    def ask_to_stop(self) -> None:
-        """Let `wait` return."""
-        self._stopping.set()
+    def check(self) -> None:
+        """Raise `Stopped` if somebody wishes to stop; called in the midst of long work."""
+        if self._stopping.is_set():
+            raise Stopped
+
+    def wait(self, every: float, duty: Callable[[], None]) -> None:
+        """Do a duty every so many seconds, until somebody wishes to stop."""
+        while not self._stopping.wait(every):
+            duty()
 
     def pids(self) -> dict[str, int]:
         """Return the process id of each child that runs."""

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import httpx
+import msgspec
 import typer
 from rich.markup import escape
 
-from steelyard.base import Settings, read_settings
-from steelyard.base.schema import migrate, revisions
-from steelyard.cli.output import out
-from steelyard.cli.supervisor import Child, Supervisor
+from steelyard.base import RealClock, Settings, StoredBusinessClock, read_settings
+from steelyard.base.crypto import Keyring
+from steelyard.base.postgres import EmbeddedPostgres
+from steelyard.base.schema import SchemaIsBehind, migrate, revisions
+from steelyard.base.telemetry.metrics import prepare_metrics
+from steelyard.cli.output import Column, bars, out, show
+from steelyard.cli.supervisor import Child, Stopped, Supervisor
 from steelyard.kernel import Refusal, RefusalKind
-from steelyard.web.platform import open_database_server
+from steelyard.parties import RequestSigner, first_run
+from steelyard.simulation import OPENS_ON, Plan, play_history
+from steelyard.web.platform import open_database, open_database_server
 
 _PORTS_TRIED = 50
 _START_SECONDS = 60.0
+_WATCH_SECONDS = 2.0
+_TRIM_SECONDS = 3600.0
 
 
 class NoPortIsFree(Refusal):
@@ -44,27 +56,163 @@ def up(
     speed: Annotated[float, typer.Option(help="virtual seconds in one real second")] = 120.0,
     town: Annotated[bool, typer.Option(help="let the simulated town live")] = True,
     history: Annotated[int, typer.Option(help="days of history the first run plays")] = 60,
+    customers: Annotated[int, typer.Option(help="customers of the town")] = 300,
 ) -> None:
     """Run the platform: database, server, jobs, simulated town. Ctrl-C stops all of it."""
     settings = read_settings()
-    with ExitStack() as stack:
-        out.print(f"[bold]Steelyard 权衡[/bold]  home {escape(str(settings.home))}")
-        began = time.monotonic()
+    processes = settings.workers if workers is None else workers
+    out.print(f"[bold]Steelyard 权衡[/bold]  home {escape(str(settings.home))}")
+    with contextlib.suppress(Stopped), ExitStack() as stack:
+        supervisor = Supervisor(lambda line: out.print(f"[yellow]![/yellow] {escape(line)}"))
+        supervisor.heed_signals()
         urls = stack.enter_context(open_database_server(settings))
-        _tell("database", began)
-        if not revisions(urls.application).is_current:
-            began = time.monotonic()
-            migrate(urls.owner)
-            _tell("migrations", began)
+        _prepare(settings, urls.application, urls.owner)
+        people = None if settings.in_production else _first_run(settings)
         listening = stack.enter_context(_listen(settings, settings.port if port is None else port))
         address = f"http://{settings.host}:{listening.getsockname()[1]}"
-        supervisor = Supervisor(lambda line: out.print(f"[yellow]![/yellow] {escape(line)}"))
         stack.callback(_stop, supervisor)
         began = time.monotonic()
-        _start(supervisor, settings, listening, workers or settings.workers)
-        _wait_until_it_answers(address)
-        _tell(f"server, {workers or settings.workers} workers", began)
-        supervisor.wait()
+        _start(supervisor, settings, listening, processes)
+        _wait_until_it_answers(supervisor, address)
+        _tell(f"server, {processes} workers", began)
+        if people is not None:
+            if town:
+                _let_the_town_live(
+                    supervisor, settings, address, people, _Life(history, speed, customers)
+                )
+            show_people(people, address)
+        out.print(
+            f"[bold]{address}[/bold]  ·  docs {address}/docs  ·  Ctrl-C stops", soft_wrap=True
+        )
+        supervisor.wait(_WATCH_SECONDS, _DatabaseWatch(settings, supervisor).look)
+
+
+class _DatabaseWatch:
+    """Starts the embedded database again when it was killed, and keeps its log small."""
+
+    def __init__(self, settings: Settings, supervisor: Supervisor) -> None:
+        self._embedded = None if settings.database_url else EmbeddedPostgres(settings.home)
+        self._supervisor = supervisor
+        self._trimmed = time.monotonic()
+
+    def look(self) -> None:
+        """Look once."""
+        if self._embedded is None:
+            return
+        if not self._embedded.status().is_running:
+            out.print("[yellow]![/yellow] the database was gone; starting it again")
+            self._embedded.acquire()
+            self._embedded.release()
+        if time.monotonic() - self._trimmed > _TRIM_SECONDS:
+            self._embedded.trim_log()
+            self._trimmed = time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    history: int
+    speed: float
+    customers: int
+
+
+def _prepare(settings: Settings, url: str, owner_url: str) -> None:
+    """Bring the schema to this release, and let the business clock go on where it was."""
+    began = time.monotonic()
+    if not revisions(url).is_current:
+        if settings.database_url is not None and settings.owner_url is None:
+            raise SchemaIsBehind
+        migrate(owner_url)
+    _tell("database", began)
+    if not settings.in_production:
+        with open_database(settings) as database, database.unit_of_work() as unit:
+            StoredBusinessClock(RealClock()).resume(unit.connection, speed=0)
+
+
+def _first_run(settings: Settings) -> first_run.DemoPeople:
+    """Have demo people and keys; what signs them in is kept in a file that only we can read."""
+    file = settings.home / "demo.json"
+    known = None
+    if file.exists():
+        with contextlib.suppress(msgspec.MsgspecError):
+            known = msgspec.json.decode(file.read_bytes(), type=first_run.DemoPeople)
+    began = time.monotonic()
+    with open_database(settings) as database:
+        people = first_run.create_demo_people(
+            database, Keyring.open(settings), settings, known=known
+        )
+    write_private(file, msgspec.json.encode(people))
+    write_private(settings.home / "town.key", msgspec.json.encode(people.town))
+    _tell("demo people and keys", began)
+    return people
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that nobody else can read, whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_bytes(content)
+    draft.replace(path)
+
+
+def show_people(people: first_run.DemoPeople, address: str) -> None:
+    """Print how to sign in, and a line that works."""
+    show(
+        [
+            {"who": p.user_name, "password": p.password, "roles": ", ".join(p.roles)}
+            for p in people.staff
+        ]
+        + [{"who": people.customer.phone, "password": "a code", "roles": "customer"}],
+        [Column("who", "sign in as"), Column("password", "password"), Column("roles", "roles")],
+        as_json=False,
+        title=f"demo people: {address}/sign-in",
+    )
+    out.print(
+        "one-time code: steelyard parties code maker\n"
+        "lost password: steelyard parties reset maker\n"
+        f'curl -H "Authorization: Bearer {people.development.secret}" {address}/v1/ledger/books',
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _let_the_town_live(
+    supervisor: Supervisor,
+    settings: Settings,
+    address: str,
+    people: first_run.DemoPeople,
+    life: _Life,
+) -> None:
+    """Play the history that is missing, with a bar, and then start the town's own process."""
+    plan = Plan(1, life.customers, 2 * life.customers, OPENS_ON)
+    signer = RequestSigner(people.town.key, people.town.secret)
+    began = time.monotonic()
+    with (
+        httpx.Client(base_url=address, auth=signer, trust_env=False, timeout=60) as client,
+        bars() as progress,
+    ):
+
+        def told(done: int, total: int) -> None:
+            supervisor.check()
+            progress("history (days)", done, total)
+
+        play_history(client, plan, days=life.history, progress=told)
+    _tell(f"{life.history} days of history", began)
+    arguments = (
+        "--url",
+        address,
+        "--key-file",
+        str(settings.home / "town.key"),
+        "--history",
+        str(life.history),
+        "--speed",
+        str(life.speed),
+        "--customers",
+        str(life.customers),
+        "--terminals",
+        str(2 * life.customers),
+    )
+    supervisor.start(Child("town", "steelyard.simulation", arguments))
+    _tell(f"town of {life.customers} customers, at {life.speed:g} times our speed", began)
 
 
 def _tell(what: str, began: float) -> None:
@@ -99,30 +247,40 @@ def _listen(settings: Settings, first: int) -> socket.socket:
 def _start(
     supervisor: Supervisor, settings: Settings, listening: socket.socket, workers: int
 ) -> None:
+    environment = {**prepare_metrics(settings), "STEELYARD_HOME": str(settings.home)}
+    if settings.identity_provider is None and not settings.in_production:
+        port = _free_port(settings.host)
+        environment["STEELYARD_IDENTITY_PROVIDER"] = f"http://{settings.host}:{port}"
+        arguments = ("--host", settings.host, "--port", str(port))
+        module = "steelyard.parties.providers.simulated"
+        supervisor.start(Child("identity provider", module, arguments))
+    supervisor.start(Child("jobs", "steelyard.web.worker", environment=environment))
     descriptor = listening.fileno()
-    metrics = settings.home / "metrics"
-    metrics.mkdir(mode=0o700, exist_ok=True)
-    for old in metrics.glob("*.db"):
-        old.unlink()
-    shared = {"PROMETHEUS_MULTIPROC_DIR": str(metrics), "STEELYARD_HOME": str(settings.home)}
-    supervisor.start(Child("jobs", "steelyard.web.worker", environment=shared))
     for number in range(1, workers + 1):
         supervisor.start(
             Child(
                 f"web {number}",
                 "steelyard.web",
                 ("--fd", str(descriptor)),
-                environment=shared,
+                environment=environment,
                 passed=(descriptor,),
             )
         )
 
 
-def _wait_until_it_answers(address: str) -> None:
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _wait_until_it_answers(supervisor: Supervisor, address: str) -> None:
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until:
+        supervisor.check()
         try:
-            if httpx.get(f"{address}/readyz", timeout=2).status_code == 200:
+            if httpx.get(f"{address}/readyz", timeout=2, trust_env=False).status_code == 200:
                 return
         except httpx.HTTPError:
             pass

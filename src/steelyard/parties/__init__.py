@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from steelyard.parties.service import second_factor as second_factors
     from steelyard.parties.service import session as sessions
     from steelyard.parties.service import signer as signing
+    from steelyard.parties.service.account_owner import account_owners
     from steelyard.parties.service.request_verifier import RequestVerifier
     from steelyard.parties.service.signer import RequestSigner
 
@@ -56,6 +57,7 @@ __all__ = [
     "RequestVerifier",
     "access_facts",
     "access_upkeep",
+    "account_owners",
     "api_keys",
     "approvals",
     "consents",
@@ -107,6 +109,7 @@ _VALUES = {
     "PersonalField": "model.personal",
     "RequestSigner": "service.signer",
     "RequestVerifier": "service.request_verifier",
+    "account_owners": "service.account_owner",
 }
 
 

@@ -12,6 +12,8 @@ from steelyard.base.http import Verifier
 from steelyard.base.postgres import EmbeddedPostgres, bootstrap
 from steelyard.base.schema import SchemaIsBehind, migrate, revisions
 from steelyard.events import PostgresFactLog
+from steelyard.ledger import GroupCommit
+from steelyard.parties import HttpIdentityProvider, IdentityProvider, RequestVerifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +81,41 @@ def open_database(
 
 @dataclass(slots=True)
 class SteelyardPlatform:
-    """Everything that routes and commands work with; one per process."""
+    """Everything that routes, jobs and commands work with; one per process.
+
+    Attributes
+    ----------
+    identity_provider : asked who somebody is; None where `STEELYARD_IDENTITY_PROVIDER` names none
+    ledger_queue : the hot path into the books, by group commit
+    """
 
     settings: Settings
     database: Database
     keyring: Keyring
     gate: Gate
     verifier: Verifier
+    identity_provider: IdentityProvider | None
+    ledger_queue: GroupCommit
 
 
 @contextmanager
 def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[SteelyardPlatform]:
     """Compose the platform of one process and take it apart again."""
-    from steelyard.parties import RequestVerifier
+    import steelyard.web.rooms  # noqa: F401  (enters the facts and jobs of every room)
 
     with ExitStack() as stack:
         database = stack.enter_context(open_database(settings, pool_size=pool_size))
         keyring = Keyring.open(settings)
+        provider = None
+        if settings.identity_provider is not None:
+            provider = HttpIdentityProvider(settings.identity_provider)
+            stack.callback(provider.close)
         yield SteelyardPlatform(
             settings=settings,
             database=database,
             keyring=keyring,
             gate=NoPolicyGate(),
             verifier=RequestVerifier(database, keyring, settings),
+            identity_provider=provider,
+            ledger_queue=stack.enter_context(GroupCommit(database)),
         )
