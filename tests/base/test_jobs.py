@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from importlib import resources
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -378,6 +380,9 @@ class TestFailing:
         run_worker(database, pace=QUICK, concurrency=1, until_idle=True)
         assert sorted(ran) == [1, 1, 2]
         assert count(database, "done") == 2
+        with database.engine.connect() as connection:
+            failures = connection.execute(sa.text("SELECT count(*) FROM base.job_failure")).scalar()
+        assert failures == 1, "the try was lost while it was given back"
 
     def test_steps_that_are_done_are_not_done_again(self, database: Database) -> None:
         ran: list[str] = []
@@ -528,6 +533,23 @@ def ear(store: Store) -> Iterator[Ear]:
     made.connection.close()
 
 
+async def _deaf(*, channel: str, notification: object) -> None: ...
+
+
+def await_listener(admin: psycopg.Connection[Any], name: str) -> None:
+    """Return once a worker listens for jobs."""
+    for _ in range(600):
+        found = admin.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = %s AND application_name = 'steelyard-jobs' AND query LIKE 'LISTEN%%'",
+            (name,),
+        ).fetchone()
+        if found and found[0]:
+            return
+        threading.Event().wait(0.1)
+    raise AssertionError("no worker listens")
+
+
 class TestProcesses:
     def test_the_job_of_a_killed_worker_is_taken_over(
         self,
@@ -570,33 +592,58 @@ class TestProcesses:
             tries = connection.execute(sa.text("SELECT attempts FROM procrastinate_jobs")).scalar()
         assert (counts.waiting, counts.running, counts.workers, tries) == (1, 0, 0, 0)
 
-    def test_a_worker_survives_the_loss_of_its_connections(
-        self, store: Store, database: Database
+    def test_a_worker_outlives_an_outage_of_the_database(
+        self, store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ran = threading.Semaphore(0)
+        told: SimpleQueue[str] = SimpleQueue()
+        monkeypatch.setattr(
+            worker._LOG, "warning", lambda event, **_: told.put(event), raising=False
+        )
 
         @job("tests.after")
         def after(context: JobContext) -> None:
             ran.release()
 
         stop = threading.Event()
-        worker = threading.Thread(
+        running = threading.Thread(
             target=run_worker, args=(database,), kwargs={"stop": stop, "pace": QUICK}
         )
-        worker.start()
+        running.start()
         put(database, after)
         assert ran.acquire(timeout=60)
-        admin = store.conninfo("postgres")
+        admin = store.address.conninfo(role="postgres", database="postgres")
         with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {store.name} ALLOW_CONNECTIONS false")
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                (store.name,),
             )
-        put(database, after)
-        assert ran.acquire(timeout=60)
+            assert told.get(timeout=60)
+            connection.execute(f"ALTER DATABASE {store.name} ALLOW_CONNECTIONS true")
+            put(database, after)
+            assert ran.acquire(timeout=60)
+            await_listener(connection, store.name)
         stop.set()
-        worker.join(60)
-        assert not worker.is_alive()
+        running.join(60)
+        assert not running.is_alive()
+
+    def test_no_heartbeat_and_no_ear_is_no_end(self, store: Store) -> None:
+        url = f"host={store.address.socket_dir} port=1 dbname=nowhere connect_timeout=1"
+
+        async def main() -> None:
+            connector = PsycopgConnector(conninfo=url, min_size=0, max_size=1, timeout=0.1)
+            await connector.open_async()
+            manager = worker._FencedManager(connector)
+            await manager.update_heartbeat(1)
+            ear = asyncio.create_task(manager.listen_for_jobs(on_notification=_deaf))
+            done, _ = await asyncio.wait([ear], timeout=0.3)
+            assert not done
+            ear.cancel()
+            await asyncio.wait([ear])
+            await connector.close_async()
+
+        asyncio.run(main())
 
     def test_the_async_form_ends_when_it_is_cancelled(self, database: Database) -> None:
         began = threading.Event()

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ from procrastinate import JobContext as Run
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job as Row
 from procrastinate.jobs import Status
-from procrastinate.manager import JobManager
+from procrastinate.manager import JobManager, NotificationCallback
 
 from steelyard.base.database import Database
 from steelyard.base.jobs.context import JobContext, JobHandedOver, JobWasTakenOver, StopSignal
@@ -152,6 +152,23 @@ class _FencedManager(JobManager):
             at=retry_at,
         )
 
+    # A worker that has lost its heartbeat or its ear would go on without, and never get them back.
+
+    async def update_heartbeat(self, worker_id: int) -> None:
+        try:
+            await super().update_heartbeat(worker_id)
+        except ConnectorException as error:
+            _LOG.warning("heartbeat_failed", error=str(error.__cause__ or error))
+
+    async def listen_for_jobs(
+        self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
+    ) -> None:
+        while True:
+            try:
+                await super().listen_for_jobs(on_notification=on_notification, queues=queues)
+            except ConnectorException:
+                await asyncio.sleep(1)
+
     async def _settle(self, job: Row, update: str, **values: Any) -> None:
         query = (
             f"{update} WHERE id = %(id)s AND status = 'doing' AND worker_id = %(worker)s"
@@ -259,6 +276,7 @@ class _Housekeeping(threading.Thread):
         self.pace = pace
         self.ended = threading.Event()
         self._is_enrolled = False
+        self._is_cut_off = False
         self._forgotten = time.monotonic()
 
     def run(self) -> None:
@@ -270,8 +288,15 @@ class _Housekeeping(threading.Thread):
         for duty in (self.tick, self.take_over, self.forget):
             try:
                 duty()
+            except sa.exc.OperationalError as error:
+                # Once, not every second of an outage.
+                if not self._is_cut_off:
+                    _LOG.warning("housekeeping_has_no_database", error=str(error.orig))
+                self._is_cut_off = True
+                return
             except Exception:
                 _LOG.exception("housekeeping_failed", duty=duty.__name__)
+        self._is_cut_off = False
 
     def tick(self) -> int:
         """Defer what the clocks say; return how many jobs became ready."""
@@ -318,8 +343,8 @@ async def run_worker_async(
             try:
                 async with _app(runner) as app:
                     await _serve(app, stop, _options(queues, concurrency, pace, until_idle))
-            except (ConnectorException, psycopg.Error):
-                _LOG.exception("worker_lost_the_database")
+            except (ConnectorException, psycopg.Error) as error:
+                _LOG.warning("worker_lost_the_database", error=str(error.__cause__ or error))
                 await asyncio.sleep(pace.look.total_seconds())
             if until_idle and await asyncio.to_thread(_is_idle, house):
                 break

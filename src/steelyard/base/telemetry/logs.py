@@ -20,7 +20,12 @@ from structlog.typing import FilteringBoundLogger, Processor
 from steelyard.base.settings import Settings
 from steelyard.base.telemetry.masking import mask_fields
 
-_QUIET = {"procrastinate": logging.WARNING, "httpx": logging.WARNING, "httpcore": logging.WARNING}
+_QUIET = {
+    "procrastinate": logging.WARNING,
+    "psycopg.pool": logging.ERROR,
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+}
 """Loggers whose everyday lines say nothing that our own do not."""
 _OWN = ("level", "timestamp", "logger")
 """Written by the processors themselves."""
