@@ -333,6 +333,33 @@ def test_one_number_is_one_customer(
     assert second.level() == 2
 
 
+def test_a_number_that_is_proved_again_is_held_again(
+    desk: Desk,
+    database: Database,
+    keyring: Keyring,
+    enrol: Callable[..., UUID],
+    simulated: Simulated,
+) -> None:
+    first, other = id_number(), id_number("99000119900228003")
+    desk.climb(simulated, to=2)
+
+    def change(number: str) -> int:
+        with database.unit_of_work() as unit:
+            told = {PersonalField.ID_NUMBER: number}
+            return int(personal.correct(unit, keyring, desk.party, told).level)
+
+    assert change(other) == 0
+    desk.take(STEP.NUMBER)
+    desk.take(STEP.NAME)
+    assert desk.level() == 2
+    assert change(first) == 2
+    second = Desk(
+        database, keyring, enrol(phone="+8615400008888", id_number=other), simulated.provider
+    )
+    second.climb(simulated, to=2)  # the number given up is free
+    assert change(other) == 1
+
+
 def test_a_malformed_number_and_a_missing_field_ask_nobody(
     database: Database, keyring: Keyring, enrol: Callable[..., UUID], simulated: Simulated
 ) -> None:

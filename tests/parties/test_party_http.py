@@ -313,3 +313,9 @@ def test_every_route_declares_its_refusals_and_writes_take_a_key(client: Client)
             assert "403" in route["responses"], path
             takes_key = any(p["name"] == "Idempotency-Key" for p in route.get("parameters", []))
             assert takes_key == (method != "get" and not path.endswith("/search")), path
+
+
+def test_what_goes_into_facts_is_a_code(client: Client) -> None:
+    for body in ({"channel": "张三 rang"}, {"region": "湖北省十堰市武当山路1号"}):
+        answer = client.send("/customers", body)
+        assert answer.status_code == 422

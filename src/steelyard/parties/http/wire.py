@@ -23,7 +23,8 @@ from steelyard.parties import (
 )
 
 Reason = Annotated[str, Field(examples=["risk_review"], description="a code, never free text")]
-Channel = Annotated[str, Field(min_length=1, max_length=40, examples=["app"])]
+Channel = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", examples=["app"])]
+Region = Annotated[str, Field(pattern=r"^[A-Za-z0-9:/_.-]{1,40}$", examples=["CN-42"])]
 
 
 def own(caller: Caller, party: UUID, verb: str) -> None:
@@ -56,7 +57,7 @@ class CustomerIn(BaseModel):
         examples=[{"name": "张三", "phone": "+8615400001234", "birth_on": "1990-02-28"}],
     )
     origin: Annotated[str | None, Field(examples=["crm:client/17"])] = None
-    region: Annotated[str | None, Field(max_length=40, examples=["CN-42"])] = None
+    region: Region | None = None
     channel: Channel = "api"
 
 
@@ -69,7 +70,7 @@ class LegalPersonIn(BaseModel):
     industry: Annotated[str | None, Field(pattern=r"^[0-9]{4}$", examples=["5942"])] = None
     licence_until_on: date | None = None
     origin: Annotated[str | None, Field(examples=["crm:shop/17"])] = None
-    region: Annotated[str | None, Field(max_length=40)] = None
+    region: Region | None = None
     channel: Channel = "api"
 
 

@@ -140,6 +140,7 @@ def take_step(
     with database.engine.connect() as connection:
         known = table.find_attempt(connection, ask.id)
     if known is not None:
+        assert (known.party, known.step) == (ask.party, ask.step), "an id names one attempt"
         return known if known.is_settled else poll(database, provider, known.id, actor=actor)
     attempt, values = database.transact(
         lambda unit: begin(unit, keyring, ask, provider=provider.name), actor=actor

@@ -177,7 +177,14 @@ def evidence(connection: sa.Connection, attempt: UUID) -> list[Evidence]:
 
 
 def claim(connection: sa.Connection, blind: bytes, party: UUID) -> bool:
-    """Claim an identity number for a party; return whether it holds the number now."""
+    """Claim an identity number for a party; return whether it holds the number now.
+
+    A number that it held before is given up.
+    """
+    connection.execute(
+        sa.text("DELETE FROM parties.identity_claim WHERE party = :party AND blind <> :blind"),
+        {"blind": blind, "party": party},
+    )
     holder = connection.execute(
         sa.text(
             "INSERT INTO parties.identity_claim (blind, party) VALUES (:blind, :party)"

@@ -119,7 +119,9 @@ def lock(connection: sa.Connection, party: UUID) -> Party:
     --------
     party_is_unknown
     """
-    return _one(connection, f"SELECT {_COLUMNS} {_FROM} WHERE p.id = :id FOR UPDATE OF p", party)
+    return _one(
+        connection, f"SELECT {_COLUMNS} {_FROM} WHERE p.id = :id FOR NO KEY UPDATE OF p", party
+    )
 
 
 def lock_many(connection: sa.Connection, parties: Iterable[UUID]) -> dict[UUID, Party]:
@@ -131,7 +133,9 @@ def lock_many(connection: sa.Connection, parties: Iterable[UUID]) -> dict[UUID, 
     """
     wanted = sorted(set(parties))
     rows = connection.execute(
-        sa.text(f"SELECT {_COLUMNS} {_FROM} WHERE p.id = ANY(:ids) ORDER BY p.id FOR UPDATE OF p"),
+        sa.text(
+            f"SELECT {_COLUMNS} {_FROM} WHERE p.id = ANY(:ids) ORDER BY p.id FOR NO KEY UPDATE OF p"
+        ),
         {"ids": wanted},
     )
     held = {row.id: _party(row) for row in rows}
