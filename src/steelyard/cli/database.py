@@ -8,7 +8,6 @@ from steelyard.base import read_settings
 from steelyard.base.postgres import EmbeddedPostgres
 from steelyard.base.schema import migrate, revisions
 from steelyard.cli.output import AsJson, Column, RefusingGroup, out, show
-from steelyard.web.platform import open_database_server
 
 app = typer.Typer(help="the database", cls=RefusingGroup, no_args_is_help=True)
 
@@ -16,6 +15,8 @@ app = typer.Typer(help="the database", cls=RefusingGroup, no_args_is_help=True)
 @app.command("migrate")
 def migrate_now(as_json: AsJson = False) -> None:
     """Bring the database to this release."""
+    from steelyard.web.platform import open_database_server
+
     with open_database_server(read_settings()) as urls:
         before = revisions(urls.application).present
         after = migrate(urls.owner).present
@@ -32,6 +33,8 @@ def status(as_json: AsJson = False) -> None:
         rows = [{"what": "server", "is": f"embedded, {found.state.value}"}]
     else:
         rows = [{"what": "server", "is": "of the operator (STEELYARD_DATABASE_URL)"}]
+    from steelyard.web.platform import open_database_server
+
     with open_database_server(settings) as urls:
         stands = revisions(urls.application)
     rows.append({"what": "schema", "is": ", ".join(stands.present) or "empty"})
@@ -47,5 +50,7 @@ def url(
     owner: bool = typer.Option(False, "--owner", help="for the owner role, which migrates"),
 ) -> None:
     """Print the database URL while a platform runs beside this command."""
+    from steelyard.web.platform import open_database_server
+
     with open_database_server(read_settings()) as urls:
         out.print(urls.owner if owner else urls.application, soft_wrap=True, highlight=False)

@@ -18,7 +18,6 @@ from steelyard.base.postgres import EmbeddedPostgres, find_binaries
 from steelyard.base.schema import OLDEST_SERVER, revisions
 from steelyard.cli.output import AsJson, Column, language, show
 from steelyard.kernel import Refusal
-from steelyard.web.platform import open_database_server
 
 _LEAST_FREE_BYTES = 2_000_000_000
 
@@ -147,6 +146,8 @@ def _database(settings: Settings) -> Finding:
         state = EmbeddedPostgres(settings.home).status().state.value
     else:
         state = "STEELYARD_DATABASE_URL"
+    from steelyard.web.platform import open_database_server
+
     with open_database_server(settings) as urls:
         stands = revisions(urls.application)
     if stands.is_current:

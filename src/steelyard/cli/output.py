@@ -16,7 +16,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from typer.core import TyperGroup
 
-from steelyard.base.http import problem_of
 from steelyard.kernel import Refusal
 
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
@@ -45,6 +44,8 @@ class RefusingGroup(TyperGroup):
             return super().invoke(ctx)
         except Refusal as refusal:
             if "--json" in sys.argv:
+                from steelyard.base.http import problem_of
+
                 typer.echo(
                     json.dumps(problem_of(refusal, language()), ensure_ascii=False), err=True
                 )

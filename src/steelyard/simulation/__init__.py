@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from steelyard.simulation.chance import found, stream
 from steelyard.simulation.model import (
+    OPENS_ON,
     Action,
     Plan,
     Town,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from steelyard.simulation.service import cards, fees, town
 
 __all__ = [
+    "OPENS_ON",
     "Action",
     "Plan",
     "Town",
