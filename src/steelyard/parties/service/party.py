@@ -181,6 +181,7 @@ def register_customers(
     if len(customers) > BATCH:
         raise BatchIsTooLarge(most=BATCH, found=len(customers))
     admission = _admission(unit, PartyKind.CUSTOMER, verdict)
+    blinder = sealing.Blinder(unit.connection, keyring)
     today_on = unit.now.date()
     clean = [check_personal(new.personal, today_on=today_on) for new in customers]
     rows = [
@@ -188,7 +189,7 @@ def register_customers(
             unit.new_id(),
             new.channel,
             check_origin(new.origin),
-            _content(unit, keyring, new.origin, [new.region, *fields.items()]),
+            _content(blinder, new.origin, [new.region, *fields.items()]),
             new.region,
         )
         for new, fields in zip(customers, clean, strict=True)
@@ -243,8 +244,9 @@ def _register_legal(
 ) -> Party:
     legal = check_legal_entity(new)
     admission = _admission(unit, kind, verdict)
+    blinder = sealing.Blinder(unit.connection, keyring)
     told = [kind, new.region, legal.legal_name, legal.country, legal.number, legal.industry]
-    content = _content(unit, keyring, new.origin, [*told, str(legal.licence_until_on)])
+    content = _content(blinder, new.origin, [*told, str(legal.licence_until_on)])
     row = table.NewRow(unit.new_id(), new.channel, check_origin(new.origin), content, new.region)
     created = table.insert(unit.connection, [row], admission)
     if not created:
@@ -279,14 +281,12 @@ def _admission(unit: UnitOfWork, kind: PartyKind, verdict: Verdict) -> table.Adm
     )
 
 
-def _content(
-    unit: UnitOfWork, keyring: Keyring, origin: str | None, told: Sequence[object]
-) -> bytes | None:
+def _content(blinder: sealing.Blinder, origin: str | None, told: Sequence[object]) -> bytes | None:
     """Return a keyed hash of what was told, by which a repeat is known from a conflict."""
     if origin is None:
         return None
     text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-    return keyring.blind_index(unit.connection, text, field="party.content")
+    return blinder.text(text, field="party.content")
 
 
 def _answers(

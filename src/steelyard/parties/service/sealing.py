@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -27,9 +28,30 @@ class PlainField:
     ordinal: int = 0
 
 
+class Blinder:
+    """Makes the keyed hashes of one transaction; the key of a field is asked for once."""
+
+    def __init__(self, connection: sa.Connection, keyring: Keyring) -> None:
+        self._connection = connection
+        self._keyring = keyring
+        self._keys: dict[str, bytes] = {}
+
+    def text(self, text: str, *, field: str) -> bytes:
+        """Return 32 bytes that are equal for equal texts of a field, and tell nothing else."""
+        key = self._keys.get(field)
+        if key is None:
+            key = self._keyring.blind_index(self._connection, "key", field=field)
+            self._keys[field] = key
+        return hmac.digest(key, text.encode(), "sha256")
+
+    def value(self, field: PersonalField, value: str) -> bytes:
+        """Return the keyed hash that a normalised value is found by."""
+        return self.text(index_key(field, value), field=f"party.{field}")
+
+
 def blind(connection: sa.Connection, keyring: Keyring, field: PersonalField, value: str) -> bytes:
-    """Return the keyed hash that a normalised value is found by."""
-    return keyring.blind_index(connection, index_key(field, value), field=f"party.{field}")
+    """Return the keyed hash that one normalised value is found by."""
+    return Blinder(connection, keyring).value(field, value)
 
 
 def put(unit: UnitOfWork, keyring: Keyring, fields: Sequence[PlainField]) -> None:
@@ -40,15 +62,14 @@ def put(unit: UnitOfWork, keyring: Keyring, fields: Sequence[PlainField]) -> Non
         unit.connection,
         [Plain(subject_of(f.party), _context(f.field, f.ordinal), f.value) for f in fields],
     )
+    blinder = Blinder(unit.connection, keyring)
     rows = [
         SealedField(
             f.party,
             f.field,
             f.ordinal,
             text,
-            blind(unit.connection, keyring, f.field, f.value)
-            if RULES[f.field].is_searchable
-            else None,
+            blinder.value(f.field, f.value) if RULES[f.field].is_searchable else None,
         )
         for f, text in zip(fields, sealed, strict=True)
     ]
