@@ -47,10 +47,12 @@ from steelyard.base.jobs import (
     run_worker,
     run_worker_async,
     steps,
+    watch_jobs,
     worker,
 )
 from steelyard.base.jobs import store as job_store
 from steelyard.base.migrations.versions import base_0003_jobs
+from steelyard.base.telemetry import metrics
 from steelyard.events import PostgresFactLog
 from steelyard.kernel import Refusal, RefusalKind, SteppingClock
 from tests.conftest import Store
@@ -686,6 +688,23 @@ class TestForgetting:
             )
             assert job_store.forget_old(connection, keep=timedelta(hours=1)) == 1
         assert (count(database, "done"), count(database, "dead")) == (0, 1)
+
+
+def test_the_states_of_jobs_are_among_the_metrics(
+    database: Database, clock: SteppingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics._GAUGES, "reads", {})
+
+    @job("tests.shown")
+    def shown(context: JobContext) -> None: ...
+
+    put(database, shown)
+    put(database, shown, run_at=clock.at + timedelta(days=1))
+    watch_jobs(database)
+    lines = metrics.expose()[0].decode().splitlines()
+    assert 'steelyard_jobs{state="waiting"} 1.0' in lines
+    assert 'steelyard_jobs{state="held"} 1.0' in lines
+    assert 'steelyard_jobs{state="dead"} 0.0' in lines
 
 
 def test_the_worker_module_of_the_door_is_lazy() -> None:

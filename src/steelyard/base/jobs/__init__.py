@@ -16,6 +16,7 @@ from steelyard.base.jobs.store import (
     list_dead,
     replay_dead,
     steps,
+    watch_jobs,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ __all__ = [
     "run_worker",
     "run_worker_async",
     "steps",
+    "watch_jobs",
 ]
 
 _OF_THE_WORKER = ("Pace", "run_worker", "run_worker_async")

@@ -409,6 +409,34 @@ def job_counts(connection: sa.Connection) -> JobCounts:
     )
 
 
+def watch_jobs(database: Database) -> None:
+    """Show the counts of jobs, and the age of the oldest that waits, among the metrics."""
+    from steelyard.base.telemetry.metrics import watch_gauge
+
+    def states() -> dict[str, float]:
+        with database.engine.connect() as connection:
+            counts = job_counts(connection)
+        return {
+            "waiting": counts.waiting,
+            "held": counts.held,
+            "running": counts.running,
+            "done": counts.done,
+            "dead": counts.dead,
+        }
+
+    def age() -> dict[str, float]:
+        with database.engine.connect() as connection:
+            return {"all": job_counts(connection).oldest_waiting_s}
+
+    watch_gauge("steelyard_jobs", "Jobs by state", label="state", read=states)
+    watch_gauge(
+        "steelyard_jobs_oldest_waiting_seconds",
+        "How long the oldest job has waited that could run",
+        label="queue",
+        read=age,
+    )
+
+
 def list_dead(
     connection: sa.Connection, *, before: int | None = None, limit: int = 50
 ) -> list[DeadJob]:
