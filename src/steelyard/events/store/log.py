@@ -27,10 +27,17 @@ COLUMNS = (
     "sequence, position::text AS position, epoch, kind, version, subject, occurred_at,"
     " recorded_at, written_at, actor, payload::text AS payload"
 )
+# Neither facts of our own transaction nor, before a restored log has begun its new epoch, those
+# that lie in the future of the server.
+_SETTLED = (
+    "(:epoch < (SELECT max(number) FROM events.epoch)"
+    " OR pg_visible_in_snapshot(position, pg_current_snapshot())"
+    " AND position IS DISTINCT FROM pg_current_xact_id_if_assigned())"
+)
 # What `seen` does not show began after it or was running in it; the index finds both.
 _UNSEEN = (
     "epoch = :epoch AND (position >= pg_snapshot_xmax(CAST(:seen AS pg_snapshot))"
-    " OR position = ANY(CAST(:running AS xid8[])))"
+    f" OR position = ANY(CAST(:running AS xid8[]))) AND {_SETTLED}"
 )
 
 
@@ -116,8 +123,8 @@ _BOUNDS = sa.text(
 )
 # From the beginning of an epoch: the ends of two indexes instead of a walk through all of it.
 _ALL_BOUNDS = sa.text(
-    f"{_NOW}, (SELECT min(sequence) FROM events.log WHERE epoch = :epoch) AS first,"
-    " (SELECT max(sequence) FROM events.log WHERE epoch = :epoch) AS last,"
+    f"{_NOW}, (SELECT min(sequence) FROM events.log WHERE epoch = :epoch AND {_SETTLED}) AS first,"
+    f" (SELECT max(sequence) FROM events.log WHERE epoch = :epoch AND {_SETTLED}) AS last,"
     " CAST((SELECT max(position) FROM events.log WHERE epoch = :epoch) AS text) AS highest"
 )
 
