@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, dataclass_transform
 
 import msgspec
 import sqlalchemy as sa
@@ -21,7 +21,8 @@ _CLASSES: dict[tuple[str, int], type[Fact]] = {}
 _UPCASTS: dict[tuple[str, int], Upcast] = {}
 
 
-class _FactMeta(type(msgspec.Struct)):  # type: ignore[misc]
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class _FactMeta(msgspec.StructMeta):
     """Takes the kind and version of a fact as class keywords, and enters it into the registry."""
 
     def __new__(

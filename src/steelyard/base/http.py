@@ -159,6 +159,7 @@ class Write:
     caller: Caller
     language: str
     verb: str
+    path: str
     key: str
     body: bytes
 
@@ -170,8 +171,8 @@ class Write:
 
     @property
     def scope(self) -> str:
-        """Whose key it is: equal keys of two callers or verbs are strangers."""
-        return f"{self.caller.actor} {self.verb}"
+        """Whose key it is: equal keys of two callers, verbs or paths are strangers."""
+        return f"{self.caller.actor} {self.verb} {self.path}"
 
     def run(self, work: Callable[[UnitOfWork], BaseModel], *, status: int = 200) -> Response:
         """Do the command in one transaction, once for its key, and answer with the model."""
@@ -251,7 +252,7 @@ def writing(verb: str) -> Any:
         caller.require(verb)
         if not key or len(key) > 200:
             raise IdempotencyKeyIsMissing
-        return Write(platform, caller, language_of(request), verb, key, body)
+        return Write(platform, caller, language_of(request), verb, request.url.path, key, body)
 
     return Depends(dependency)
 

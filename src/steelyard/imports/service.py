@@ -249,7 +249,7 @@ def _register(run: _Run, keyring: Keyring, bank: BerkaBank) -> _People:
     for code in codes:
         legal = NewLegalPerson(
             legal_name=f"Bank {code}",
-            number=code,
+            number=f"{run.book}/{code}",
             country="CZ",
             origin=f"{run.book}:bank/{code}",
             channel="import",
