@@ -16,7 +16,7 @@ from steelyard.base.crypto import Keyring
 from steelyard.base.http import Caller
 from steelyard.events import PostgresFactLog
 from steelyard.kernel import SteppingClock
-from steelyard.parties import RequestVerifier, roles, second_factors, sign_in, staff
+from steelyard.parties import RequestVerifier, roles, second_factors, sessions, sign_in, staff
 from steelyard.parties.model.second_factor import totp_code, totp_step
 from steelyard.parties.model.session import Client, OpenedSession
 from tests.conftest import START, Store
@@ -108,6 +108,15 @@ class Office:
         )
         self.later(seconds=30)
         return opened
+
+    def renewed(self, opened: OpenedSession) -> OpenedSession:
+        """The session as it stands now."""
+        session = self.run(
+            lambda unit: sessions.read_session(
+                unit.connection, opened.session.owner, opened.session.id
+            )
+        )
+        return replace(opened, session=session)
 
     def verifier(self, **changes: Any) -> RequestVerifier:
         return RequestVerifier(self.database, self.keyring, replace(self.settings, **changes))

@@ -396,7 +396,7 @@ def _register(
             unit, Whose.STAFF, person.id, factors=frozenset({Factor.PASSWORD}), client=CLIENT
         )
     )
-    begun = office.run(lambda unit: passkeys.begin_registration(unit, person.id, site))
+    begun = office.run(lambda unit: passkeys.begin_registration(unit, opened.session, site))
     made = device.create(begun.options, attestation=attestation)
     return office.run(
         lambda unit: passkeys.finish_registration(
@@ -495,8 +495,8 @@ def test_registration_refuses_a_wrong_site_a_used_challenge_and_a_known_credenti
     office: Office,
 ) -> None:
     person, device = office.hire("known", "maker", totp=False), Authenticator()
-    begun = office.run(lambda unit: passkeys.begin_registration(unit, person.id, SITE))
     opened = office.sign_in(person)
+    begun = office.run(lambda unit: passkeys.begin_registration(unit, opened.session, SITE))
 
     def finish(token: str, credential: str) -> None:
         office.run(
@@ -509,9 +509,10 @@ def test_registration_refuses_a_wrong_site_a_used_challenge_and_a_known_credenti
     with pytest.raises(passkeys.PasskeyIsRefused):
         finish(begun.token, away.create(begun.options))
     finish(begun.token, device.create(begun.options))
+    opened = office.renewed(opened)
     with pytest.raises(passkeys.ChallengeHasLapsed):
         finish(begun.token, device.create(begun.options))
-    again = office.run(lambda unit: passkeys.begin_registration(unit, person.id, SITE))
+    again = office.run(lambda unit: passkeys.begin_registration(unit, opened.session, SITE))
     excluded = json.loads(again.options)["excludeCredentials"]
     assert len(excluded) == 1
     with pytest.raises(passkeys.PasskeyIsRefused):
@@ -525,7 +526,7 @@ def test_registration_refuses_a_wrong_site_a_used_challenge_and_a_known_credenti
 def test_garbage_from_a_browser_is_a_refusal(office: Office, garbage: str) -> None:
     person, device = office.hire("known", "maker", totp=False), Authenticator()
     opened = office.sign_in(person)
-    begun = office.run(lambda unit: passkeys.begin_registration(unit, person.id, SITE))
+    begun = office.run(lambda unit: passkeys.begin_registration(unit, opened.session, SITE))
     with pytest.raises(passkeys.PasskeyIsRefused):
         office.run(
             lambda unit: passkeys.finish_registration(
@@ -573,13 +574,32 @@ def test_damaged_answers_are_refusals_and_never_faults() -> None:
                     check_attestation(json.dumps(broken), bytes(3), SITE)
 
 
-def test_a_passkey_is_removed(office: Office) -> None:
+def test_second_factors_are_changed_only_by_who_shows_one(office: Office) -> None:
     person, device = office.hire("known", "maker", totp=False), Authenticator()
-    _register(office, person, device)
-    office.run(lambda unit: passkeys.remove_passkey(unit, person.id, device.credential))
-    assert office.password(person).opened is not None
+    stale, opened = office.sign_in(person), office.sign_in(person)
+    begun = office.run(lambda unit: passkeys.begin_registration(unit, opened.session, SITE))
+    made = device.create(begun.options)
+    office.run(
+        lambda unit: passkeys.finish_registration(
+            unit, opened.session, token=begun.token, credential=made, name="key", site=SITE
+        )
+    )
+    stale, opened = office.renewed(stale), office.renewed(opened)
+    keyring, key = office.keyring, device.credential
+    for change in (
+        lambda unit: passkeys.begin_registration(unit, stale.session, SITE),
+        lambda unit: passkeys.remove_passkey(unit, stale.session, key),
+        lambda unit: second_factors.begin_totp(unit, keyring, person.id, session=stale.session),
+        lambda unit: second_factors.new_recovery_codes(
+            unit, keyring, person.id, session=stale.session
+        ),
+    ):
+        with pytest.raises(second_factors.SecondFactorIsMissing):
+            office.run(change)
+    office.run(lambda unit: passkeys.remove_passkey(unit, opened.session, key))
     with pytest.raises(passkeys.PasskeyIsUnknown):
-        office.run(lambda unit: passkeys.remove_passkey(unit, person.id, device.credential))
+        office.run(lambda unit: passkeys.remove_passkey(unit, opened.session, key))
+    assert office.password(person).opened is not None
 
 
 # --- customers -----------------------------------------------------------------------------------

@@ -123,47 +123,47 @@ def _built_in(
     return Role(name, audience, names, en, zh, second, is_built_in=True)
 
 
-_READS = "ledger.read events.read parties.read access.read_approvals"
-
 ADMINISTRATOR = "administrator"
 CUSTOMER = "customer"
+
+_READS = "events.read ledger.read live.read parties.read simulation.read"
+_SERVES = (
+    "parties.consent parties.contact parties.correct parties.device parties.identify"
+    " parties.search parties.unmask"
+)
 
 BUILT_IN_ROLES: tuple[Role, ...] = (
     _built_in(
         "maker",
         Audience.STAFF,
         "经办",
-        "Enters what another person approves",
-        f"{_READS} ledger.write parties.write access.request_approval",
+        "Enters business; what weighs much is approved by another person",
+        f"{_READS} {_SERVES} parties.activate parties.block_device parties.close"
+        " parties.link_account parties.register parties.relate parties.restrict ledger.write"
+        " access.read_approvals access.request_approval",
     ),
     _built_in(
         "checker",
         Audience.STAFF,
         "复核",
-        "Approves or refuses what another person entered",
-        f"{_READS} ledger.approve parties.approve",
+        "Approves or rejects what another person entered; enters nothing",
+        f"{_READS} access.read_approvals ledger.approve parties.approve parties.rule"
+        " parties.unmask",
     ),
-    _built_in(
-        "analyst",
-        Audience.STAFF,
-        "分析",
-        "Reads figures and facts, no personal data",
-        "ledger.read events.read parties.read",
-        second=False,
-    ),
+    _built_in("analyst", Audience.STAFF, "分析", "Reads figures and facts", _READS, second=False),
     _built_in(
         "customer_service",
         Audience.STAFF,
         "客服",
-        "Helps customers; sees personal fields for that purpose",
-        "ledger.read parties.read parties.write parties.unmask",
+        "Helps customers, and sees personal fields for that purpose",
+        f"ledger.read parties.read {_SERVES}",
     ),
     _built_in(
         "auditor",
         Audience.STAFF,
         "审计",
         "Reads everything and changes nothing",
-        f"{_READS} access.read_staff access.read_keys access.read_audit",
+        f"{_READS} access.read_approvals access.read_audit access.read_keys access.read_staff",
     ),
     _built_in(
         ADMINISTRATOR,
@@ -185,15 +185,16 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         Audience.MACHINE,
         "模拟城",
         "The simulated town",
-        "ledger.* events.* parties.*",
+        "events.read ledger.* live.read parties.* simulation.*",
         second=False,
     ),
+    # The routes of the parties let a customer see and change what is his own, and nobody else's.
     _built_in(
         CUSTOMER,
         Audience.CUSTOMER,
         "客户",
         "A customer, about himself",
-        "parties.self",
+        "parties.consent parties.contact parties.device parties.identify parties.read",
         second=False,
     ),
 )

@@ -50,6 +50,15 @@ class Whose(StrEnum):
     PARTY = "party"
 
 
+class Delivery(StrEnum):
+    """How the token of a new session is handed out."""
+
+    COOKIE = "cookie"
+    """For browsers: scripts cannot read it."""
+    TOKEN = "token"
+    """In the answer, for programs, which send it as a bearer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lifetime:
     """How long a session lives by the real clock: without use, and at all."""

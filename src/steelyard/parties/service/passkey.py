@@ -29,7 +29,7 @@ from steelyard.parties.model.second_factor import (
 from steelyard.parties.model.session import Session
 from steelyard.parties.model.staff import Staff
 from steelyard.parties.service.access_facts import SecondFactorEnrolled, SecondFactorRemoved
-from steelyard.parties.service.session import hash_token
+from steelyard.parties.service.session import check_session, hash_token
 from steelyard.parties.store import session as session_table
 from steelyard.parties.store import staff as table
 from steelyard.parties.store.session import Challenge, Purpose
@@ -47,6 +47,7 @@ __all__ = [
     "passkeys_of",
     "read_credential_id",
     "remove_passkey",
+    "write_credential_id",
 ]
 
 
@@ -75,18 +76,19 @@ class Used:
     sign_count: int
 
 
-def begin_registration(unit: UnitOfWork, staff: UUID, site: Site) -> Registration:
+def begin_registration(unit: UnitOfWork, session: Session, site: Site) -> Registration:
     """Begin to register a passkey; the options go to `navigator.credentials.create`.
 
     Refusals
     --------
-    staff_is_unknown, too_many_passkeys
+    second_factor_is_missing, too_many_passkeys
     """
     import webauthn
     from webauthn.helpers import structs
 
-    person = table.lock(unit.connection, staff)
-    known = table.passkeys(unit.connection, staff)
+    person = table.lock(unit.connection, session.owner).must_be_active()
+    check_session(person, session)
+    known = table.passkeys(unit.connection, person.id)
     if len(known) >= MOST_PASSKEYS:
         raise TooManyPasskeys(most=MOST_PASSKEYS)
     options = webauthn.generate_registration_options(
@@ -104,7 +106,7 @@ def begin_registration(unit: UnitOfWork, staff: UUID, site: Site) -> Registratio
     challenge = Challenge(
         hash_token(token),
         Purpose.PASSKEY,
-        staff=staff,
+        staff=person.id,
         party=None,
         secret=options.challenge,
         tries=0,
@@ -137,6 +139,7 @@ def finish_registration(
     passkey_is_refused : signature, challenge or site is wrong, or the credential is known
     """
     staff = table.lock(unit.connection, session.owner).must_be_active()
+    check_session(staff, session)
     challenge = session_table.take_challenge(
         unit.connection, hash_token(token), Purpose.PASSKEY, unit.wall_at
     )
@@ -161,17 +164,18 @@ def finish_registration(
     return passkey
 
 
-def remove_passkey(unit: UnitOfWork, staff: UUID, credential: bytes) -> None:
-    """Forget a passkey of a person.
+def remove_passkey(unit: UnitOfWork, session: Session, credential: bytes) -> None:
+    """Forget a passkey of the person of a session.
 
     Refusals
     --------
-    passkey_is_unknown
+    second_factor_is_missing, passkey_is_unknown
     """
-    person = table.lock(unit.connection, staff)
-    if not table.delete_passkeys(unit.connection, staff, credential):
+    person = table.lock(unit.connection, session.owner)
+    check_session(person, session)
+    if not table.delete_passkeys(unit.connection, person.id, credential):
         raise PasskeyIsUnknown
-    unit.record(SecondFactorRemoved(staff=staff, factor=Factor.PASSKEY), subject=person.actor)
+    unit.record(SecondFactorRemoved(staff=person.id, factor=Factor.PASSKEY), subject=person.actor)
     _audit(unit, person, "remove_second_factor", credential)
 
 
@@ -265,6 +269,11 @@ def read_credential_id(text: str) -> bytes:
         return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:
         raise PasskeyIsUnknown from None
+
+
+def write_credential_id(credential: bytes) -> str:
+    """Return the base64url text of a credential id, as browsers write it."""
+    return base64.urlsafe_b64encode(credential).decode().rstrip("=")
 
 
 def _audit(unit: UnitOfWork, staff: Staff, action: str, credential: bytes) -> None:

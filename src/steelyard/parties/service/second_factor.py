@@ -20,9 +20,10 @@ from steelyard.parties.model.second_factor import (
     match_totp,
 )
 from steelyard.parties.model.session import Session, Whose
+from steelyard.parties.model.staff import Staff
 from steelyard.parties.service.access_facts import SecondFactorEnrolled, SecondFactorRemoved
 from steelyard.parties.service.approval import approval_kind, consume_approval
-from steelyard.parties.service.session import end_all_sessions
+from steelyard.parties.service.session import check_session, end_all_sessions
 from steelyard.parties.service.sign_in import hash_recovery_code, totp_context
 from steelyard.parties.store import session as session_table
 from steelyard.parties.store import staff as table
@@ -58,14 +59,21 @@ class AuthenticatorSecret:
     uri: str
 
 
-def begin_totp(unit: UnitOfWork, keyring: Keyring, staff: UUID) -> AuthenticatorSecret:
+def begin_totp(
+    unit: UnitOfWork, keyring: Keyring, staff: UUID, *, session: Session | None = None
+) -> AuthenticatorSecret:
     """Make a secret for an authenticator app; it counts once a code of it was confirmed.
+
+    Parameters
+    ----------
+    session : in which the person does it; None in the first run
 
     Refusals
     --------
-    staff_is_unknown
+    staff_is_unknown, staff_is_not_active, second_factor_is_missing
     """
     person = table.lock(unit.connection, staff).must_be_active()
+    check_session(person, session)
     secret = pyotp.random_base32()
     sealed = keyring.seal(unit.connection, secret, owner=person.actor, context=totp_context(staff))
     table.update(unit.connection, staff, totp_pending=sealed)
@@ -82,9 +90,10 @@ def confirm_totp(
 
     Refusals
     --------
-    nothing_to_confirm, code_is_wrong
+    second_factor_is_missing, nothing_to_confirm, code_is_wrong
     """
     known = table.lock_credentials(unit.connection, staff)
+    check_session(known.staff, session)
     if known.totp_pending is None:
         raise NothingToConfirm
     secret = keyring.unseal(unit.connection, known.totp_pending, context=totp_context(staff))
@@ -107,16 +116,28 @@ def confirm_totp(
         subject=known.staff.actor,
         detail={"factor": Factor.TOTP},
     )
-    return new_recovery_codes(unit, keyring, staff)
+    return _put_recovery_codes(unit, keyring, known.staff)
 
 
-def new_recovery_codes(unit: UnitOfWork, keyring: Keyring, staff: UUID) -> tuple[str, ...]:
-    """Replace a person's recovery codes; return them, 59 bits each, each good once."""
+def new_recovery_codes(
+    unit: UnitOfWork, keyring: Keyring, staff: UUID, *, session: Session | None = None
+) -> tuple[str, ...]:
+    """Replace a person's recovery codes; return them, 59 bits each, each good once.
+
+    Refusals
+    --------
+    second_factor_is_missing
+    """
     person = table.lock(unit.connection, staff)
+    check_session(person, session)
+    return _put_recovery_codes(unit, keyring, person)
+
+
+def _put_recovery_codes(unit: UnitOfWork, keyring: Keyring, staff: Staff) -> tuple[str, ...]:
     codes = tuple(_recovery_code() for _ in range(RECOVERY_CODES))
     hashes = [hash_recovery_code(unit, keyring, code) for code in codes]
-    table.put_recovery_codes(unit.connection, staff, hashes)
-    audit(unit, action="access.make_recovery_codes", subject=person.actor)
+    table.put_recovery_codes(unit.connection, staff.id, hashes)
+    audit(unit, action="access.make_recovery_codes", subject=staff.actor)
     return codes
 
 

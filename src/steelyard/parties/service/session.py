@@ -11,12 +11,13 @@ import sqlalchemy as sa
 
 from steelyard.base import UnitOfWork
 from steelyard.base.audit import audit
-from steelyard.parties.model.second_factor import Factor
+from steelyard.parties.model.second_factor import Factor, SecondFactorIsMissing
 from steelyard.parties.model.session import (
     COOKIE,
     LIFETIMES,
     TOKEN_PREFIX,
     Client,
+    Delivery,
     OpenedSession,
     RequestIsFromElsewhere,
     Session,
@@ -25,14 +26,17 @@ from steelyard.parties.model.session import (
     Whose,
     check_origin,
 )
+from steelyard.parties.model.staff import Staff
 from steelyard.parties.service.access_facts import SessionEnded, SessionOpened
 from steelyard.parties.store import session as table
 
 __all__ = [
     "COOKIE",
     "Client",
+    "Delivery",
     "OpenedSession",
     "RequestIsFromElsewhere",
+    "SecondFactorIsMissing",
     "Session",
     "SessionHasEnded",
     "SessionIsUnknown",
@@ -41,6 +45,7 @@ __all__ = [
     "end_all_sessions",
     "end_session",
     "open_session",
+    "read_session",
     "sessions_of",
 ]
 
@@ -80,6 +85,30 @@ def open_session(
         detail={"session": str(session.id), "factors": shown},
     )
     return OpenedSession(session, token)
+
+
+def check_session(staff: Staff, session: Session | None) -> None:
+    """Check that a person may change the second factors in a session.
+
+    Who has a second factor must have shown one in it: a session from before, which needed the
+    password only, does not do. None is the first run.
+
+    Refusals
+    --------
+    second_factor_is_missing
+    """
+    if session is not None and staff.has_second_factor and not session.has_second_factor:
+        raise SecondFactorIsMissing
+
+
+def read_session(connection: sa.Connection, owner: UUID, session: UUID) -> Session:
+    """Return a session of a person.
+
+    Refusals
+    --------
+    session_is_unknown
+    """
+    return table.read(connection, session, owner)
 
 
 def sessions_of(connection: sa.Connection, owner: UUID, now: datetime) -> tuple[Session, ...]:
