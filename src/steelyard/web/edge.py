@@ -9,7 +9,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from uuid import uuid4
 
-from steelyard.base.http import PROBLEM, STATUS, problem_of
+from fastapi import Request
+
+from steelyard.base.http import PROBLEM, STATUS, language_of, problem_of
+from steelyard.base.telemetry import get_logger, log_context
+from steelyard.base.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from steelyard.kernel import Refusal, RefusalKind
 
 Scope = MutableMapping[str, Any]
@@ -17,19 +21,25 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
 
-_SECURITY = (
+_SECURITY: Headers = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
     (
         b"content-security-policy",
-        b"default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline';"
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+        b" connect-src 'self'; font-src 'self'; manifest-src 'self';"
         b" frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     ),
+    # What may be kept says so itself (the files of the pages).
+    (b"cache-control", b"no-store"),
 )
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
@@ -53,19 +63,22 @@ def _header(scope: Scope, name: bytes) -> bytes | None:
     return next((v for k, v in scope["headers"] if k == name), None)
 
 
-async def refuse(
-    scope: Scope, send: Send, refusal: Refusal, extra: tuple[tuple[bytes, bytes], ...] = ()
+async def refuse(scope: Scope, send: Send, refusal: Refusal, extra: Headers = ()) -> None:
+    """Answer with a problem from a layer under which no route is known yet."""
+    problem = problem_of(refusal, language_of(Request(scope)))
+    await _answer(scope, send, problem, STATUS[refusal.kind], extra)
+
+
+async def _answer(
+    scope: Scope, send: Send, problem: dict[str, object], status: int, extra: Headers = ()
 ) -> None:
-    """Answer with a problem from a layer that has no request object."""
-    accepted = (_header(scope, b"accept-language") or b"").lower()
-    language = "zh-CN" if accepted.startswith(b"zh") else "en"
-    body = json.dumps(problem_of(refusal, language), ensure_ascii=False).encode()
+    problem["instance"] = f"/requests/{scope.get('request_id', '')}"
+    body = json.dumps(problem, ensure_ascii=False).encode()
     headers = [
         (b"content-type", PROBLEM.encode()),
         (b"content-length", str(len(body)).encode()),
         *extra,
     ]
-    status = STATUS[refusal.kind]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -97,6 +110,58 @@ class SecurityHeaders:
             await send(message)
 
         await self.app(scope, receive, with_headers)
+
+
+class Telemetry:
+    """Counts and times every request, names it in the log, and tells faults apart from refusals.
+
+    A fault is logged with its trace and answered with a problem that holds nothing but the request
+    id, by which the log line is found.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.log = get_logger("web")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and note how it went."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = 0
+        began = time.perf_counter()
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        with log_context(request_id=scope["request_id"]):
+            try:
+                await self.app(scope, receive, noting)
+            except Exception:
+                self.log.exception("request_failed", path=scope["path"], method=scope["method"])
+                if status:
+                    raise
+                await _answer(scope, noting, _fault(Request(scope)), 500)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        route = getattr(scope.get("route"), "path", "unknown")
+        HTTP_REQUESTS.labels(method=method, route=route, status=str(status)).inc()
+        HTTP_SECONDS.labels(method=method, route=route).observe(time.perf_counter() - began)
+
+
+def _fault(request: Request) -> dict[str, object]:
+    is_chinese = language_of(request) == "zh-CN"
+    return {
+        "type": "/problems/fault",
+        "title": "平台内部故障，已记录。"
+        if is_chinese
+        else "A fault of the platform; it was noted.",
+        "status": 500,
+        "code": "fault",
+        "facts": {},
+    }
 
 
 class SizeLimit:
@@ -148,8 +213,10 @@ class SizeLimit:
 class RateLimit:
     """A token bucket per caller and process: `rate` requests a second, bursts up to `burst`.
 
-    The caller is told apart by key or session if the request shows one, else by address. Buckets
-    that are full again are forgotten, so memory is bounded by the callers of the last moments.
+    The caller is told apart by the key or session that the request shows, else by address. Nothing
+    is verified here, so the first request with a credential takes a token of its address too: who
+    shows a new one with every request is held by the address. Buckets that are full again are
+    forgotten; beyond `callers` of them, new credentials count as their address.
     """
 
     def __init__(
@@ -158,20 +225,25 @@ class RateLimit:
         *,
         rate: float,
         burst: int,
+        callers: int = 10_000,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.app = app
         self.rate = rate
         self.burst = burst
+        self.callers = callers
         self.now = now
         self.buckets: dict[bytes, tuple[float, float]] = {}
+        self._forgot_at = now()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a token or refuse."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        wait = self.take(self._caller(scope))
+        shown = _header(scope, b"x-steelyard-key") or _header(scope, b"authorization")
+        client = scope.get("client") or ("local", 0)
+        wait = self.take(str(client[0]).encode(), shown and shown[:80])
         if wait > 0:
             seconds = math.ceil(wait)
             retry = ((b"retry-after", str(seconds).encode()),)
@@ -179,8 +251,18 @@ class RateLimit:
             return
         await self.app(scope, receive, send)
 
-    def take(self, caller: bytes) -> float:
+    def take(self, address: bytes, credential: bytes | None = None) -> float:
         """Return 0 and take a token, or return the seconds until there is one."""
+        if credential is None:
+            return self._take(address)
+        if credential in self.buckets:
+            return self._take(credential)
+        wait = self._take(address)
+        if wait > 0 or not self._has_room():
+            return wait
+        return self._take(credential)
+
+    def _take(self, caller: bytes) -> float:
         now = self.now()
         tokens, since = self.buckets.get(caller, (float(self.burst), now))
         tokens = min(float(self.burst), tokens + (now - since) * self.rate)
@@ -188,13 +270,14 @@ class RateLimit:
             self.buckets[caller] = (tokens, now)
             return (1 - tokens) / self.rate
         self.buckets[caller] = (tokens - 1, now)
-        if len(self.buckets) > 10_000:
-            full = self.burst / self.rate
-            self.buckets = {k: b for k, b in self.buckets.items() if now - b[1] < full}
         return 0.0
 
-    @staticmethod
-    def _caller(scope: Scope) -> bytes:
-        shown = _header(scope, b"x-steelyard-key") or _header(scope, b"authorization")
-        client = scope.get("client") or ("local", 0)
-        return shown[:80] if shown else str(client[0]).encode()
+    def _has_room(self) -> bool:
+        """Whether one more bucket may be kept, after full ones were forgotten."""
+        if len(self.buckets) < self.callers:
+            return True
+        now, full = self.now(), self.burst / self.rate
+        if now - self._forgot_at >= min(full, 1.0):
+            self._forgot_at = now
+            self.buckets = {k: b for k, b in self.buckets.items() if now - b[1] < full}
+        return len(self.buckets) < self.callers
