@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from steelyard.base.clock import BusinessClock, PlainBusinessClock, RealClock, new_id
 from steelyard.base.facts import Fact, FactLog, Recorded
-from steelyard.kernel import Clock
+from steelyard.base.telemetry.metrics import UNIT_SECONDS, UNITS_OF_WORK, timed
+from steelyard.kernel import Clock, Refusal
 
 T = TypeVar("T")
 LastWrite = Callable[["UnitOfWork", list[Any]], None]
@@ -123,18 +124,31 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
+            # A failing statement is logged without its values: they may be somebody's.
+            hide_parameters=True,
             connect_args={"options": "-c timezone=UTC"},
         )
 
     @contextmanager
     def unit_of_work(self, *, actor: str = "system:steelyard") -> Iterator[UnitOfWork]:
         """Open one transaction; commit when the block ends, roll back when it raises."""
-        with self.engine.begin() as connection:
-            unit = UnitOfWork(
-                connection, now=self.clock.read(connection), wall_at=self.wall.now(), actor=actor
-            )
-            yield unit
-            unit.complete(self.facts)
+        outcome = "failed"
+        try:
+            with timed(UNIT_SECONDS), self.engine.begin() as connection:
+                unit = UnitOfWork(
+                    connection,
+                    now=self.clock.read(connection),
+                    wall_at=self.wall.now(),
+                    actor=actor,
+                )
+                yield unit
+                unit.complete(self.facts)
+            outcome = "committed"
+        except Refusal:
+            outcome = "refused"
+            raise
+        finally:
+            UNITS_OF_WORK.labels(outcome).inc()
         unit.finish()
 
     def transact(self, work: Callable[[UnitOfWork], T], *, actor: str = "system:steelyard") -> T:

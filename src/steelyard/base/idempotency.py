@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from steelyard.base.database import Database, UnitOfWork
+from steelyard.base.telemetry.metrics import IDEMPOTENCY
 from steelyard.kernel import Refusal, RefusalKind
 
 
@@ -158,6 +159,7 @@ class _Call:
     def take(self, connection: sa.Connection, *, lock: str) -> Answer | None:
         """Hold the key, and return the stored answer if there is one."""
         if not connection.execute(sa.text(f"SELECT {lock}(:lock)"), {"lock": self.lock}).scalar():
+            IDEMPOTENCY.labels("in_flight").inc()
             raise RequestIsInFlight(key=self.key)
         row = connection.execute(
             sa.text(
@@ -167,9 +169,12 @@ class _Call:
             {"scope": self.scope, "key": self.key},
         ).one_or_none()
         if row is None:
+            IDEMPOTENCY.labels("done").inc()
             return None
         if bytes(row.body_hash) != self.hash:
+            IDEMPOTENCY.labels("conflict").inc()
             raise IdempotencyKeyWasUsed(key=self.key)
         if row.answer is None:
             return None
+        IDEMPOTENCY.labels("replayed").inc()
         return Answer(row.status, bytes(row.answer), replayed=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from steelyard.kernel import Refusal, RefusalKind
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK = 7_311_001
+# Which plug-ins it has set up is of no interest to the operator.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 OLDEST_SERVER = 16
 
 

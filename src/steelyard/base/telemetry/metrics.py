@@ -49,7 +49,9 @@ UNIT_SECONDS = Histogram(
     "steelyard_unit_of_work_seconds", "Time a unit of work was open", buckets=_SECONDS
 )
 IDEMPOTENCY = Counter(
-    "steelyard_idempotent_commands", "Commands with a key (done, replayed, in_flight)", ["outcome"]
+    "steelyard_idempotent_commands",
+    "Commands with a key (done, replayed, in_flight, conflict)",
+    ["outcome"],
 )
 TRANSFERS = Counter("steelyard_ledger_transfers", "Answers of the ledger per transfer", ["answer"])
 EVENTS = Counter("steelyard_events_appended", "Events appended to the log", ["kind"])
