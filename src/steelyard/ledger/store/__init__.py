@@ -1,0 +1,1 @@
+"""Tables and queries of the ledger; what comes back are values of the model."""
