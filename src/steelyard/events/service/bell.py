@@ -86,8 +86,8 @@ class Bell:
         while not self._stopping.is_set():
             try:
                 with self.database.engine.connect() as pooled:
-                    pooled.detach()
                     connection = pooled.execution_options(isolation_level="AUTOCOMMIT")
+                    connection.detach()
                     _Watch(self, connection).run(self._stopping)
                     pause = LOOK
             except (DBAPIError, psycopg.Error) as error:
@@ -104,7 +104,7 @@ class _Watch:
     def __init__(self, bell: Bell, connection: sa.Connection) -> None:
         self.bell = bell
         self.connection = connection
-        driver = connection.connection.driver_connection
+        driver = connection.connection.dbapi_connection
         assert isinstance(driver, psycopg.Connection)
         self.driver: psycopg.Connection[Any] = driver
         self.place = Cursor(0, head(connection).seen)

@@ -215,8 +215,8 @@ class Feed:
     def _read_on(self, bell: Bell) -> None:
         """Read the log from here on, window by window; newcomers join between two windows."""
         with self.database.engine.connect() as pooled:
-            pooled.detach()
             connection = pooled.execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()
             at = head(connection)
             while self._admit():
                 generation = bell.generation
