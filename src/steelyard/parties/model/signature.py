@@ -94,8 +94,9 @@ def signature_of(
     """Return the signature of a request, 64 hex digits.
 
     Signed are five lines after the name of the scheme: the method in capitals, path and query
-    exactly as sent, the Unix time in seconds, the nonce, and SHA-256 of the body in hex; joined by
-    line feeds, without one at the end. The key of the HMAC is the secret's text in UTF-8.
+    exactly as sent (a question mark with nothing behind it is left out), the Unix time in seconds,
+    the nonce, and SHA-256 of the body in hex; joined by line feeds, without one at the end. The
+    key of the HMAC is the secret's text in UTF-8.
 
     Examples
     --------
@@ -103,6 +104,8 @@ def signature_of(
     'add74123f0d49c65'
     """
     digest = hashlib.sha256(body).hexdigest()
+    bare, _, query = path.partition("?")
+    path = path if query else bare
     text = f"{_SCHEME}\n{method.upper()}\n{path}\n{timestamp}\n{nonce}\n{digest}"
     return hmac.digest(secret.encode(), text.encode(), "sha256").hex()
 

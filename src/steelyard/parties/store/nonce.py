@@ -127,9 +127,9 @@ class NonceBook:
     def _connected(self) -> psycopg.Connection[Any]:
         if self._driver is None:
             fairy = self._engine.raw_connection()
-            fairy.detach()
             driver = fairy.driver_connection
             assert isinstance(driver, psycopg.Connection)
+            fairy.detach()
             driver.autocommit = True
             driver.execute("SET synchronous_commit = off")
             driver.execute("SET lock_timeout = '200ms'")
