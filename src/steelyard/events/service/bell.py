@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from threading import Condition, Event, Thread
 from typing import Any
 from uuid import uuid4
@@ -21,7 +22,7 @@ from steelyard.base import Database
 from steelyard.base.telemetry import get_logger
 from steelyard.events.model.log import Cursor
 from steelyard.events.store.consumers import LEASES, lease_key
-from steelyard.events.store.log import CHANNEL, has_new, head
+from steelyard.events.store.log import CHANNEL, has_new, head, wake
 
 LOOK = 0.01
 """Seconds between two looks at the log while awake."""
@@ -63,6 +64,8 @@ class Bell:
         """Give the leases back and stop listening."""
         self._stopping.set()
         self.ring()
+        with suppress(DBAPIError), self.database.engine.begin() as connection:
+            wake(connection)  # it may be asleep
         self._thread.join()
 
     @property
