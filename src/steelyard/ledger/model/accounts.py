@@ -150,12 +150,16 @@ class AccountState:
         "debits_held",
         "debits_posted",
         "id",
+        "mirrors",
     )
 
-    def __init__(self, id: int, currency: str, *, closed: bool = False) -> None:
+    def __init__(
+        self, id: int, currency: str, *, closed: bool = False, mirrors: str | None = None
+    ) -> None:
         self.id = id
         self.currency = currency
         self.closed = closed
+        self.mirrors = mirrors
         self.debits_posted = 0
         self.debits_held = 0
         self.credits_posted = 0

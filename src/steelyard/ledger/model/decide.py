@@ -125,18 +125,21 @@ def _chains(batch: Sequence[Transfer]) -> Iterator[tuple[Sequence[Transfer], boo
 class _Bench:
     """The state being moved on, and the records made so far."""
 
-    __slots__ = ("at", "records", "stale", "state", "undo")
+    __slots__ = ("at", "facing", "records", "stale", "state", "undo")
 
     def __init__(self, state: State, at: int, stale: Container[UUID]) -> None:
         self.state = state
         self.at = at
         self.stale = stale
         self.records: list[TransferRecord] = []
+        # Of the chain that is being judged: counters to restore, and what it did to mirrors.
         self.undo: list[tuple[AccountState, tuple[int, int, int, int]]] | None = None
+        self.facing: dict[tuple[str, str, str], list[int]] = {}
 
     def judge_chain(self, chain: Sequence[Transfer]) -> list[Answer]:
         """Judge a linked chain: all of it is created, or all of it existed, or nothing is."""
         self.undo = []
+        self.facing = {}
         mark = len(self.records)
         marks = {book.id: (book.last_at, book.head) for book in self._books_of(chain)}
         answers: list[Answer] = []
@@ -145,6 +148,8 @@ class _Bench:
             answers.append(answer)
             if not answer.outcome.is_accepted:
                 break
+        if answers[-1].outcome is Outcome.CREATED and not self._mirrors_match():
+            answers[-1] = Answer(chain[-1].id, Outcome.MIRROR_UNMATCHED, None, chain[-1].book)
         made = sum(answer.outcome is Outcome.CREATED for answer in answers)
         if made < len(chain) and not (made == 0 and answers[-1].outcome.is_accepted):
             self._roll_back(mark, marks)
@@ -155,6 +160,13 @@ class _Bench:
             answers += [Answer(t.id, Outcome.LINKED_FAILED) for t in chain[len(answers) :]]
         self.undo = None
         return answers
+
+    def _mirrors_match(self) -> bool:
+        """Return whether what the chain did to each mirror, it did to its counterpart too."""
+        return all(
+            [c, ch, d, dh] == self.facing.get((far, near, currency))
+            for (near, far, currency), (d, dh, c, ch) in self.facing.items()
+        )
 
     def _books_of(self, chain: Sequence[Transfer]) -> list[BookState]:
         found = {t.book: self.state.books.get(t.book) for t in chain}
@@ -278,6 +290,14 @@ class _Bench:
             return Answer(t.id, Outcome.COUNTER_OVERFLOW)
         return self._record(t, book, debited, credited, posted=amount)
 
+    def _face(self, book: str, account: AccountState, change: tuple[int, int, int, int]) -> None:
+        """Note what the chain does to an account that faces another book."""
+        if account.mirrors is None:
+            return
+        sums = self.facing.setdefault((book, account.mirrors, account.currency), [0, 0, 0, 0])
+        for index, value in enumerate(change):
+            sums[index] += value
+
     def _record(
         self,
         t: Transfer,
@@ -296,6 +316,12 @@ class _Bench:
         expires_at = None if t.expires_at is None else microseconds(t.expires_at)
         if expires_at is not None and expires_at <= at:
             return Answer(t.id, Outcome.INVALID, None, "expires_at")
+        if debited.mirrors is not None or credited.mirrors is not None:
+            if self.undo is None:
+                mirror = debited if debited.mirrors is not None else credited
+                return Answer(t.id, Outcome.MIRROR_UNMATCHED, None, str(mirror.id))
+            self._face(t.book, debited, (posted, held, 0, 0))
+            self._face(t.book, credited, (0, 0, posted, held))
         if self.undo is not None:
             self.undo.append((debited, debited.counters()))
             self.undo.append((credited, credited.counters()))

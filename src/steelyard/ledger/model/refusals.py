@@ -169,6 +169,14 @@ class PeriodClosed(Refusal):
     zh = "{about} 所在会计期间已结账，请记入未结期间。"
 
 
+class MirrorUnmatched(Refusal):
+    """A movement to another book without its other half."""
+
+    kind = RefusalKind.INVALID
+    en = "The account {about} faces another book; the same chain must match it there."
+    zh = "账户 {about} 为跨账簿对应户，同一联动链须在对方账簿等额记账。"
+
+
 class LinkedFailed(Refusal):
     """Another transfer of the chain was refused."""
 

@@ -74,6 +74,8 @@ class Outcome(StrEnum):
     EXCEEDS_CREDIT_LIMIT = "exceeds_credit_limit"
     COUNTER_OVERFLOW = "counter_overflow"
     PERIOD_CLOSED = "period_closed"
+    MIRROR_UNMATCHED = "mirror_unmatched"
+    """It touches an account that faces another book, which its chain does not match there."""
     LINKED_FAILED = "linked_failed"
     """Another transfer of its chain was refused."""
 

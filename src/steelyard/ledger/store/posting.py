@@ -32,7 +32,7 @@ _LOCK = """
 """
 _ACCOUNT = """
     id, code, currency, closed, debits_posted, debits_held, credits_posted, credits_held,
-    debit_limit, credit_limit
+    debit_limit, credit_limit, mirrors
 """
 _ACCOUNTS_BY_ID = f"""
     SELECT {_ACCOUNT} FROM ledger.account WHERE book = %s AND id = ANY(%s::bigint[])
@@ -141,11 +141,11 @@ def _read_accounts(
         rows += driver.execute(_ACCOUNTS_BY_ID, (book, plain(numbers)))
     if codes:
         rows += driver.execute(_ACCOUNTS_BY_CODE, (book, plain(codes)))
-    for id, code, currency, closed, *counters, debit_limit, credit_limit in rows:
+    for id, code, currency, closed, *counters, debit_limit, credit_limit, mirrors in rows:
         if (book, id) in accounts:
             accounts[book, code] = accounts[book, id]
             continue
-        account = AccountState(id, currency, closed=closed)
+        account = AccountState(id, currency, closed=closed, mirrors=mirrors)
         account.restore((counters[0], counters[1], counters[2], counters[3]))
         account.debit_limit, account.credit_limit = debit_limit, credit_limit
         accounts[book, id] = accounts[book, code] = account
