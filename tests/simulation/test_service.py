@@ -170,9 +170,6 @@ def test_founding_opens_two_books_and_settles_the_merchants(founded: Database) -
         assert party.legal is not None
         assert party.legal.number_is_checked
         assert accounts[2].owner == f"party:{party.id}"
-        assert [link.account for link in registry.accounts_of(connection, party.id)] == [
-            "account:town/3"
-        ]
 
 
 def test_founding_again_changes_nothing(founded: Database, keyring: Keyring) -> None:

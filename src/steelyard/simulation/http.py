@@ -100,6 +100,9 @@ class ProgressIn(BaseModel):
     playing_through: AwareDatetime
     history_done: bool = False
     resting: Annotated[str | None, Field(pattern=r"^[a-z][a-z_]{1,39}$")] = None
+    stand_at: AwareDatetime | None = Field(
+        None, description="let the business clock stand at this instant; null: it goes on"
+    )
 
 
 class CardPaymentIn(BaseModel):
@@ -233,7 +236,11 @@ def set_clock(body: ClockIn, write: Lives) -> Response:
 @router.post(
     "/progress",
     responses=refusals(
-        RefusedInProduction, town.TownIsNotFounded, town.TownDoesNotGoBack, write=True
+        RefusedInProduction,
+        ClockGoesBackwards,
+        town.TownIsNotFounded,
+        town.TownDoesNotGoBack,
+        write=True,
     ),
 )
 def note_progress(body: ProgressIn, write: Lives) -> ClockOut:
@@ -251,6 +258,7 @@ def note_progress(body: ProgressIn, write: Lives) -> ClockOut:
                 playing_through=body.playing_through.astimezone(UTC),
                 history_done=body.history_done,
                 resting=body.resting,
+                stand_at=None if body.stand_at is None else body.stand_at.astimezone(UTC),
             ),
             actor=write.caller.actor,
         )

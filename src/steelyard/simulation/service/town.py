@@ -114,7 +114,7 @@ def found_town(
 
     def begin(unit: UnitOfWork) -> None:
         if store.read(unit.connection) is None:
-            StoredBusinessClock(database.wall).set(unit.connection, opens_at, speed=0)
+            set_clock(database, unit, opens_at, 0)
 
     def write(unit: UnitOfWork) -> None:
         _write_plan(unit, plan, history_days, opens_at)
@@ -209,14 +209,7 @@ def _settle_merchants(
             )
             for merchant, party in zip(merchants, parties, strict=True)
         ]
-        numbers = open_accounts(unit, BOOK, accounts, cause=OPENING_CAUSE)
-        registry.link_accounts(
-            unit,
-            [
-                registry.AccountLink(party, f"account:{BOOK}/{number}", registry.AccountRole.OWNER)
-                for party, number in zip(parties, numbers, strict=True)
-            ],
-        )
+        open_accounts(unit, BOOK, accounts, cause=OPENING_CAUSE)
 
     database.transact(settle, actor=actor)
 
@@ -301,8 +294,9 @@ def note_progress(
     *,
     played_through: datetime,
     playing_through: datetime,
-    history_done: bool,
-    resting: str | None,
+    history_done: bool = False,
+    resting: str | None = None,
+    stand_at: datetime | None = None,
 ) -> ClockReading:
     """Note how far the town has lived and how far the next span reaches; a beat of its clock.
 
@@ -310,11 +304,13 @@ def note_progress(
     ----------
     played_through : everything before it was sent and answered
     playing_through : the end of what is sent next; after a crash that span is sent again as it was
+    stand_at : let the business clock stand at this instant; None: it goes on as it does
 
     Refusals
     --------
     town_is_not_founded
     town_does_not_go_back
+    clock_goes_backwards
     """
     state = _must_be_founded(unit.connection, lock=True)
     if played_through < state.played_through or playing_through < played_through:
@@ -329,5 +325,7 @@ def note_progress(
         history_done=history_done,
         resting=resting,
     )
+    if stand_at is not None:
+        return set_clock(database, unit, stand_at, 0)
     StoredBusinessClock(database.wall).beat(unit.connection)
     return _read_clock(database, unit.connection)

@@ -1,0 +1,204 @@
+"""What the people of the town do, as requests to the public interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, TypeVar
+
+from steelyard.simulation.life.client import TownClient
+from steelyard.simulation.model import CURRENCY, CardPayment, Deposit, Refund, SignUp, Town
+from steelyard.simulation.model.schedule import Errands, Span
+from steelyard.simulation.model.state import (
+    BOOK,
+    HOUSE,
+    SETTLEMENT,
+    customer_origin,
+    merchant_code,
+    wallet_code,
+)
+
+T = TypeVar("T")
+
+_BATCH = 500
+_WALLET_CAUSE = "rule.town_wallet@1"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was sent and how it was answered; a repeat counts again."""
+
+    sign_ups: int = 0
+    deposits: int = 0
+    payments: int = 0
+    declined: int = 0
+    refunds: int = 0
+    refunds_declined: int = 0
+    days_closed: int = 0
+
+    @property
+    def actions(self) -> int:
+        """How many things people did."""
+        return self.sign_ups + self.deposits + self.payments + self.refunds
+
+
+class Messenger:
+    """Carries the errands of one town to the platform, in the order in which they happened.
+
+    Keys are made of the span and the place in it, and bodies of the seed: the same span sent again,
+    by whatever process, is the same requests.
+    """
+
+    def __init__(self, client: TownClient, town: Town) -> None:
+        self.client = client
+        self.tally = Tally()
+        self._cards = {customer.id: customer.card_id for customer in town.customers}
+        self._tills = {
+            merchant.id: merchant_code(merchant.account_id) for merchant in town.merchants
+        }
+        self._seed = town.plan.seed
+
+    def carry(self, span: Span, errands: Errands) -> None:
+        """Send what happens in a span, and close the business day if the span ends it."""
+        for number, sign_ups in _chunks(errands.sign_ups):
+            self._sign_up(f"{self._name(span)}/wallets/{number}", sign_ups)
+        for number, deposits in _chunks(errands.deposits):
+            self._deposit(f"{self._name(span)}/deposits/{number}", deposits)
+        for number, payments in _chunks(errands.payments):
+            self._pay(f"{self._name(span)}/payments/{number}", payments)
+        for number, refunds in _chunks(errands.refunds):
+            self._refund(f"{self._name(span)}/refunds/{number}", refunds)
+        if span.ends_the_day:
+            self._close_day(span.on)
+
+    def _name(self, span: Span) -> str:
+        return f"town/{self._seed}/{span.name}"
+
+    def _sign_up(self, key: str, sign_ups: Sequence[SignUp]) -> None:
+        """Register the customers, and open a wallet for each."""
+        wallets = []
+        for sign_up in sign_ups:
+            party = self._register(sign_up)
+            wallets.append(
+                {
+                    "code": wallet_code(sign_up.account_id),
+                    "currency": CURRENCY,
+                    "kind": "liability",
+                    "owner": f"party:{party}",
+                    "debit_limit": 0,
+                }
+            )
+        accounts = {"cause": _WALLET_CAUSE, "accounts": wallets}
+        self.client.post(f"/v1/ledger/books/{BOOK}/accounts", key, accounts)
+        self.tally.sign_ups += len(sign_ups)
+
+    def _register(self, sign_up: SignUp) -> str:
+        person = sign_up.person
+        party = self.client.post(
+            "/v1/parties/customers",
+            f"town/{self._seed}/customer/{sign_up.customer_id}",
+            {
+                "personal": {
+                    "name": person.name,
+                    "id_number": person.resident_id,
+                    "phone": person.phone,
+                    "email": person.email,
+                    "birth_on": person.born_on,
+                    "sex": person.sex,
+                },
+                "origin": customer_origin(sign_up.customer_id),
+                "channel": "town",
+            },
+        )
+        return str(party["id"])
+
+    def _deposit(self, key: str, deposits: Sequence[Deposit]) -> None:
+        answers = self.client.post(
+            f"/v1/ledger/books/{BOOK}/transfers",
+            key,
+            {
+                "transfers": [
+                    {
+                        "id": deposit.id,
+                        "cause": f"rule.town_{deposit.kind.value}@1",
+                        "debit": SETTLEMENT,
+                        "credit": wallet_code(deposit.account_id),
+                        "amount_minor": deposit.amount_minor,
+                        "currency": deposit.currency,
+                    }
+                    for deposit in deposits
+                ]
+            },
+        )
+        refused = [i for i in answers["items"] if i["outcome"] not in ("created", "exists")]
+        # Money that comes from outside has nothing to be refused for: the town would not add up.
+        assert not refused, refused[:3]
+        self.tally.deposits += len(deposits)
+
+    def _pay(self, key: str, payments: Sequence[CardPayment]) -> None:
+        answers = self.client.post(
+            "/v1/simulation/card-payments",
+            key,
+            {
+                "payments": [
+                    {
+                        "id": payment.id,
+                        "at": payment.at,
+                        "customer": payment.customer_id,
+                        "card": payment.card_id,
+                        "account": wallet_code(payment.account_id),
+                        "merchant": payment.merchant_id,
+                        "merchant_account": self._tills[payment.merchant_id],
+                        "terminal": payment.terminal_id,
+                        "amount_minor": payment.amount_minor,
+                        "currency": payment.currency,
+                    }
+                    for payment in payments
+                ]
+            },
+        )
+        self.tally.payments += len(payments)
+        self.tally.declined += _declined(answers)
+
+    def _refund(self, key: str, refunds: Sequence[Refund]) -> None:
+        answers = self.client.post(
+            "/v1/simulation/refunds",
+            key,
+            {
+                "refunds": [
+                    {
+                        "id": refund.id,
+                        "at": refund.at,
+                        "payment": refund.payment_id,
+                        "customer": refund.customer_id,
+                        "card": self._cards[refund.customer_id],
+                        "account": wallet_code(refund.account_id),
+                        "merchant": refund.merchant_id,
+                    }
+                    for refund in refunds
+                ]
+            },
+        )
+        self.tally.refunds += len(refunds)
+        self.tally.refunds_declined += _declined(answers)
+
+    def _close_day(self, on: date) -> None:
+        """Charge the card fees of the day, then move both books to the next."""
+        key = f"town/{self._seed}/{on.isoformat()}"
+        self.client.post("/v1/simulation/fees", f"{key}/fees", {"business_on": on})
+        next_on = on + timedelta(days=1)
+        for book in (BOOK, HOUSE):
+            self.client.post(
+                f"/v1/ledger/books/{book}/day-close", f"{key}/close/{book}", {"next_on": next_on}
+            )
+        self.tally.days_closed += 1
+
+
+def _declined(answers: Any) -> int:
+    return sum(item["outcome"] == "declined" for item in answers["items"])
+
+
+def _chunks(items: Sequence[T]) -> Iterator[tuple[int, Sequence[T]]]:
+    for first in range(0, len(items), _BATCH):
+        yield first // _BATCH, items[first : first + _BATCH]
