@@ -21,9 +21,11 @@ up: setup  ## run the platform: database, server, jobs, simulated town (ARGS="--
 	@exec $(BIN)/steelyard up $(ARGS)
 
 test: setup  ## run the tests (ARGS="tests/ledger -k hold")
+	@scripts/browser
 	@$(BIN)/python -m pytest -n 2 -m "not long" $(ARGS)
 
 test-long: setup  ## run the long batteries too: crash loops, long state machines
+	@scripts/browser
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: setup  ## lint, types, import contracts

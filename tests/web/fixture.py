@@ -29,6 +29,8 @@ from steelyard.web.live.wire import (
     MovementOut,
     decimal_text,
 )
+from steelyard.web.platform import SteelyardPlatform, open_platform
+from tests.conftest import Store
 
 BEARER = "Bearer development-key-of-the-tests"
 
@@ -229,12 +231,12 @@ def compose(
 
 
 @contextmanager
-def serve(app: FastAPI) -> Iterator[str]:
+def serve(app: FastAPI, *, port: int = 0) -> Iterator[str]:
     """The application behind a real server on a port of its own; yields its address."""
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            port=0,
+            port=port,
             log_level="error",
             timeout_graceful_shutdown=1,
             server_header=False,
@@ -251,9 +253,27 @@ def serve(app: FastAPI) -> Iterator[str]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     assert started.wait(30), "the server did not start"
-    port = server.servers[0].sockets[0].getsockname()[1]
+    bound = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{bound}"
     finally:
+        # As a signal does it, which only the main thread of a process hears.
+        server.servers[0].get_loop().call_soon_threadsafe(app.state.stop.set)
         server.should_exit = True
         thread.join(10)
+
+
+@contextmanager
+def serve_platform(store: Store, home: Path) -> Iterator[tuple[str, SteelyardPlatform]]:
+    """The whole application, its rooms and verifier included, over a database of the tests."""
+    settings = Settings(home=home, database_url=store.url, owner_url=store.owner_url)
+    opened: list[SteelyardPlatform] = []
+
+    @contextmanager
+    def opener(chosen: Settings) -> Iterator[SteelyardPlatform]:
+        with open_platform(chosen) as platform:
+            opened.append(platform)
+            yield platform
+
+    with serve(create_app(settings, opener=opener)) as url:
+        yield url, opened[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -24,7 +25,14 @@ from steelyard.base.http import (
 )
 from steelyard.kernel import Refusal, RefusalKind
 from steelyard.web import live
-from steelyard.web.edge import RateLimit, SecurityHeaders, SizeLimit, Telemetry
+from steelyard.web.edge import (
+    Draining,
+    RateLimit,
+    SecurityHeaders,
+    SizeLimit,
+    Telemetry,
+    heeding_signals,
+)
 from steelyard.web.malformed import complaint
 from steelyard.web.openapi import describe
 from steelyard.web.platform import open_platform
@@ -70,11 +78,13 @@ def create_app(
     watching : makes what the live page looks at
     """
     chosen = settings or read_settings()
+    stop = asyncio.Event()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with opener(chosen) as platform:
+        with opener(chosen) as platform, heeding_signals(stop):
             app.state.platform = platform
+            app.state.stop = stop
             async with live.Feed(watching(platform)) as feed:
                 app.state.live = feed
                 yield
@@ -92,6 +102,7 @@ def create_app(
     _answer_refusals(app)
     _mount(app, _every_room() if rooms is None else rooms)
     describe(app)
+    app.add_middleware(Draining, stop=stop)
     app.add_middleware(SizeLimit, limit=MAX_BODY_BYTES)
     app.add_middleware(RateLimit, rate=REQUESTS_PER_SECOND, burst=BURST)
     app.add_middleware(Telemetry)
@@ -100,11 +111,10 @@ def create_app(
 
 
 def _every_room() -> Sequence[APIRouter]:
-    from steelyard.events.http import router as events
-    from steelyard.ledger.http import router as ledger
-    from steelyard.parties.http import router as parties
+    # Loaded when the application is made: the commands that only read a book do without.
+    from steelyard.web.rooms import routers
 
-    return (parties, ledger, events)
+    return routers()
 
 
 def _mount(app: FastAPI, rooms: Sequence[APIRouter]) -> None:

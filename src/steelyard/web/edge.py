@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import signal
+import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 from uuid import uuid4
 
@@ -162,6 +167,81 @@ def _fault(request: Request) -> dict[str, object]:
         "code": "fault",
         "facts": {},
     }
+
+
+class Draining:
+    """Ends server-sent events when the server is told to stop, so that it need not cut them.
+
+    To the route it looks as if the browser had gone. Other answers are left to finish.
+    """
+
+    def __init__(self, app: App, *, stop: asyncio.Event) -> None:
+        self.app = app
+        self.stop = stop
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and end it in order if it is still being answered at the stop."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        is_body_read = is_begun = is_whole = False
+
+        async def receive_or_stop() -> Message:
+            nonlocal is_body_read
+            if is_body_read:
+                # The body is there: who asks again waits for the browser to go.
+                return await self._first_of(receive)
+            message = await receive()
+            is_body_read = not message.get("more_body", False)
+            return message
+
+        async def noting(message: Message) -> None:
+            nonlocal is_begun, is_whole
+            is_begun = True
+            is_whole = message["type"] == "http.response.body" and not message.get("more_body")
+            await send(message)
+
+        await self.app(scope, receive_or_stop, noting)
+        if is_begun and not is_whole and self.stop.is_set():
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _first_of(self, receive: Receive) -> Message:
+        heard = asyncio.ensure_future(receive())
+        stopped = asyncio.ensure_future(self.stop.wait())
+        try:
+            await asyncio.wait((heard, stopped), return_when=asyncio.FIRST_COMPLETED)
+            return heard.result() if heard.done() else {"type": "http.disconnect"}
+        finally:
+            heard.cancel()
+            stopped.cancel()
+
+
+@contextmanager
+def heeding_signals(stop: asyncio.Event) -> Iterator[None]:
+    """Set `stop` when the process is told to stop, before whoever was listening already hears it.
+
+    A server waits for its open connections before it tells the application anything.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stop.set)
+        listener = before[signal.Signals(number)]
+        assert callable(listener)
+        listener(number, frame)
+
+    listening = [number for number, listener in before.items() if callable(listener)]
+    for number in listening:
+        signal.signal(number, heard)
+    try:
+        yield
+    finally:
+        for number in listening:
+            signal.signal(number, before[number])
 
 
 class SizeLimit:

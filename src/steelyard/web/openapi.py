@@ -265,10 +265,11 @@ def _may_be(part: Json, value: object) -> bool:
 def _of_type(schema: Json, part: Json, name: str, depth: int) -> Any:
     kind = part.get("type")
     if kind == "object" and depth < _MAX_DEPTH:
-        return {
-            key: example_of(schema, inner, key, depth + 1)
-            for key, inner in part.get("properties", {}).items()
-        }
+        fields = dict(part.get("properties", {}))
+        if not fields and part.get("minProperties"):
+            key = example_of(schema, part.get("propertyNames", {"type": "string"}), "key", depth)
+            fields = {key: part["additionalProperties"]}
+        return {key: example_of(schema, inner, key, depth + 1) for key, inner in fields.items()}
     if kind == "array":
         inner = part.get("items", {})
         return [example_of(schema, inner, name, depth + 1)] if depth < _MAX_DEPTH else []

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
 from steelyard.base.http import platform_of, refusals
+from steelyard.ledger import refusals as ledger_refusals
 from steelyard.web.live.feed import Feed, LiveIsUnreadable, TooManyWatchers
 from steelyard.web.live.wire import MovementDetailOut, MovementsOut, SummaryOut
 
@@ -56,7 +57,7 @@ async def movements(feed: Watched) -> MovementsOut:
 @router.get(
     "/movements/{book}/{id}",
     summary="One movement with its entries 单笔变动及其分录",
-    responses=refusals(),
+    responses=refusals(ledger_refusals.BookNotFound, ledger_refusals.OriginalNotFound),
 )
 def movement(
     feed: Watched,
