@@ -31,7 +31,7 @@ def stream_day(
         {"since": since, "until": until},
         execution_options={"yield_per": chunk},
     )
-    yield from result.partitions()
+    yield from result.partitions(chunk)
 
 
 def late_facts(connection: sa.Connection, since: datetime, until: datetime, place: Cursor) -> bool:
