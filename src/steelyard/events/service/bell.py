@@ -20,7 +20,6 @@ from sqlalchemy.exc import DBAPIError
 
 from steelyard.base import Database
 from steelyard.base.telemetry import get_logger
-from steelyard.events.model.log import Cursor
 from steelyard.events.store.consumers import LEASES, lease_key
 from steelyard.events.store.log import CHANNEL, has_new, head, wake
 
@@ -107,10 +106,11 @@ class _Watch:
     def __init__(self, bell: Bell, connection: sa.Connection) -> None:
         self.bell = bell
         self.connection = connection
-        driver = connection.connection.dbapi_connection
+        # Once detached, it is known to SQLAlchemy by this name only.
+        driver: Any = connection.connection.dbapi_connection
         assert isinstance(driver, psycopg.Connection)
         self.driver: psycopg.Connection[Any] = driver
-        self.place = Cursor(0, head(connection).seen)
+        self.place = head(connection)
 
     def run(self, stopping: Event) -> None:
         # A machine that vanishes gives its leases back within seconds (TCP only).
