@@ -472,6 +472,24 @@ def test_a_signature_is_good_for_its_challenge_only(office: Office) -> None:
             )
 
 
+def test_a_challenge_takes_one_answer_even_a_wrong_one(office: Office) -> None:
+    person, device = office.hire("known", "maker", totp=False), Authenticator()
+    _register(office, person, device)
+    step = office.password(person)
+    assert step.pending is not None
+    options = sign_in.begin_passkey(office.database, pending=step.pending, site=SITE)
+    for credential in (Authenticator().get(options), device.get(options)):
+        with pytest.raises(sign_in.SignInFailed):
+            sign_in.sign_in_with_passkey(
+                office.database,
+                office.keyring,
+                pending=step.pending,
+                credential=credential,
+                site=SITE,
+                client=CLIENT,
+            )
+
+
 @pytest.mark.parametrize(
     "device",
     [

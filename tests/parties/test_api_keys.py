@@ -254,6 +254,11 @@ def test_a_nonce_holds_for_the_whole_window(office: Office) -> None:
             first = office.verifier()
             first.verify(*message)
             first.close()
+        for message in (sent, ahead):
+            soon = office.verifier()
+            with pytest.raises(signing.NonceWasUsed):
+                soon.verify(*message)
+            soon.close()
         office.later(seconds=300)
         again = office.verifier()
         for message in (sent, ahead):
