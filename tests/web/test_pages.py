@@ -134,3 +134,46 @@ def test_a_refusal_is_shown_with_its_sentences_escaped(toy_client: httpx.Client)
     hostile = toy_client.get("/problems/<script>alert(1)<%2Fscript>", headers=HTML)
     assert hostile.status_code == 404
     assert hostile.headers["content-type"] == "application/problem+json"
+
+
+# ---------------------------------------------------------------- for everybody
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    red, green, blue = (
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_every_text_stands_out_from_its_ground(scheme: int) -> None:
+    """WCAG 2.2, 1.4.3: at least 4.5 to 1."""
+    sheet = pages().assets["steelyard.css"].plain.decode()
+    root = re.findall(r":root \{(.*?)\}", sheet, re.DOTALL)[scheme]
+    colours = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6});", root))
+    for ground in ("paper", "card", "raised"):
+        for ink in ("ink", "muted", "jade", "brass", "slate", "red"):
+            light, dark = sorted((luminance(colours[ground]), luminance(colours[ink])))[::-1]
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (ground, ink)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_field_is_labelled_and_every_picture_said(
+    toy_client: httpx.Client, path: str
+) -> None:
+    tags = Found(toy_client.get(path, headers=HTML).text).tags
+    labels = {found.get("for") for tag, found in tags if tag == "label"}
+    for tag, found in tags:
+        if tag == "input":
+            assert found["id"] in labels
+        if tag == "img":
+            assert "alt" in found
+        if tag == "svg":
+            assert "aria-hidden" in found or found.get("role") == "img"
+    ids = [found["id"] for _, found in tags if "id" in found]
+    assert len(ids) == len(set(ids))
+    for _, found in tags:
+        for name in ("aria-labelledby", "aria-describedby"):
+            assert set((found.get(name) or "").split()) <= set(ids)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from steelyard.base.http import PROBLEM, STATUS, RequestIsMalformed, refusals
 from steelyard.web.edge import RequestIsTooLarge, TooManyRequests
@@ -33,6 +35,11 @@ TAGS: Final = (
         "账簿、账户与转账：余额只在这里变动。",
     ),
     ("events", "The log of facts, its readers and their lag.", "事实日志、读取方及其滞后。"),
+    (
+        "simulation",
+        "The town that lives through the doors, and its clock. Refused in production.",
+        "通过公开接口生活的模拟小镇及其时钟，生产环境不可用。",
+    ),
     (
         "live",
         "What happens now. Open in development; in production the entitlement `live.read`.",
@@ -82,6 +89,9 @@ SECURITY: Final[Json] = {
 }
 
 _SAMPLES: Final = {"text/event-stream": "id: 17\nevent: fact\ndata: {}\n\n"}
+_ASKING: Final = frozenset(
+    {"reading.<locals>.dependency", "writing.<locals>.dependency", "may_watch"}
+)
 _METHODS = frozenset({"get", "put", "post", "delete", "patch", "head"})
 _MAX_DEPTH = 8
 _EDGE: Final = {413: "RequestIsTooLarge", 429: "TooManyRequests"}
@@ -116,19 +126,31 @@ def describe(app: FastAPI) -> None:
 
     def openapi() -> Json:
         if app.openapi_schema is None:
-            app.openapi_schema = complete(
-                get_openapi(
-                    title=app.title,
-                    version=app.version,
-                    summary=app.summary,
-                    description=_ABOUT,
-                    routes=app.routes,
-                    license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-                )
+            schema = get_openapi(
+                title=app.title,
+                version=app.version,
+                summary=app.summary,
+                description=_ABOUT,
+                routes=app.routes,
+                license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
             )
+            app.openapi_schema = complete(schema, set(_asking(app)))
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _asking(app: FastAPI) -> Iterator[tuple[str, str]]:
+    """Return path and method of the routes that find out who calls."""
+    for route in iter_route_contexts(app.routes):
+        if isinstance(route.original_route, APIRoute) and _asks(route.dependant):
+            for method in route.methods or ():
+                yield str(route.path_format), method.lower()
+
+
+def _asks(dependant: Dependant) -> bool:
+    name = getattr(dependant.call, "__qualname__", "")
+    return name in _ASKING or any(_asks(inner) for inner in dependant.dependencies)
 
 
 def operations(schema: Json) -> Iterator[tuple[str, str, Json]]:
@@ -139,8 +161,13 @@ def operations(schema: Json) -> Iterator[tuple[str, str, Json]]:
                 yield path, method, operation
 
 
-def complete(schema: Json) -> Json:
-    """Return the schema with tags in both languages, security, the edge's refusals and examples."""
+def complete(schema: Json, asking: Collection[tuple[str, str]]) -> Json:
+    """Return the schema with tags in both languages, security, the edge's refusals and examples.
+
+    Parameters
+    ----------
+    asking : path and method of the operations that need a caller
+    """
     used = {tag for _, _, operation in operations(schema) for tag in operation.get("tags", ())}
     schema["tags"] = [
         {"name": name, "description": f"{en} {zh}"} for name, en, zh in TAGS if name in used
@@ -152,7 +179,14 @@ def complete(schema: Json) -> Json:
     for response in parts["responses"].values():
         for content in response["content"].values():
             content["example"] = _problem(content["schema"])
-    for _, method, operation in operations(schema):
+    for path, method, operation in operations(schema):
+        needed: list[dict[str, list[str]]] = (
+            [{name: []} for name in SECURITY] if (path, method) in asking else []
+        )
+        operation.setdefault("security", needed)
+        # The framework's own summary is the name of the function in capitals.
+        if operation["summary"].istitle():
+            operation["summary"] = operation["summary"].capitalize()
         _complete(schema, method, operation)
     for name in ("HTTPValidationError", "ValidationError"):
         parts.get("schemas", {}).pop(name, None)
@@ -166,10 +200,6 @@ def _complete(schema: Json, method: str, operation: Json) -> None:
     for status, name in _EDGE.items():
         if status == 429 or method not in ("get", "head", "delete"):
             responses.setdefault(str(status), {"$ref": f"#/components/responses/{name}"})
-    if "401" in responses:
-        operation.setdefault("security", [{name: []} for name in SECURITY])
-    else:
-        operation.setdefault("security", [])
     for parameter in operation.get("parameters", ()):
         _give_example(schema, parameter, parameter["name"])
     for content in operation.get("requestBody", {}).get("content", {}).values():

@@ -28,8 +28,12 @@ function step(top, n) {
   return [1, 2, 5, 10].map((k) => k * power).find((size) => size >= least - 1e-12);
 }
 
-export function spark(svg, points, value) {
+const MIN_SPARK = 6;
+
+export function spark(svg, all, value) {
   const width = 120, height = 36;
+  const first = all.findIndex((point) => typeof value(point) === "number");
+  const points = first < 0 ? [] : all.slice(Math.min(first, all.length - MIN_SPARK));
   const known = points.map(value).filter((y) => y !== null && y !== undefined);
   const top = Math.max(...known, 0) || 1;
   const x = (i) => (i / Math.max(points.length - 1, 1)) * width;
