@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from uuid import UUID, uuid5
 
@@ -133,7 +133,9 @@ def _move(unit: UnitOfWork, charged: CardFees, fees: dict[str, int]) -> None:
     debits = [Leg(code, debit_minor=fee) for code, fee in fees.items()]
     out = entry(heading, [*debits, Leg(TO_HOUSE.code, credit_minor=total)])
     income = [Leg(TO_TOWN.code, debit_minor=total), Leg(FEE_INCOME, credit_minor=total)]
-    accepted(post(unit, [*out, *entry(house, income)]))
+    # One chain across both books: what stands in one mirror stands in the other.
+    linked = [replace(transfer, linked=True) for transfer in out]
+    accepted(post(unit, [*linked, *entry(house, income)]))
     fact = CardFeesCharged(
         entry=charged.entry,
         business_on=charged.business_on,
