@@ -481,7 +481,7 @@ def test_secrets_are_sealed_or_hashed(office: Office, store: Store) -> None:
         ({"access.*"}, ("access.*",), True),
         ({"access.*"}, ("ledger.read",), False),
         ({"access.create_key"}, ("access.*",), False),
-        ({"ledger.read", "ledger.write"}, ("ledger.*",), False),
+        ({"ledger.read", "ledger.post"}, ("ledger.*",), False),
         ({"ledger.*"}, ("*",), False),
         ({"*"}, ("*",), True),
     ],
@@ -581,7 +581,7 @@ def test_keys_over_http(office: Office) -> None:
     assert code_of(robot.get("/v1/access/me")) == (401, "signature_is_wrong")
     robot = Browser(app, auth=RequestSigner(made["id"], rotated["secret"], now=now))
     assert robot.get("/v1/access/me").status_code == 200
-    more = {"name": "robot", "entitlements": ["ledger.write"]}
+    more = {"name": "robot", "entitlements": ["ledger.post"]}
     assert code_of(admin.post("/v1/access/keys", more)) == (403, "entitlement_is_not_yours")
     assert admin.request("DELETE", f"/v1/access/keys/{made['id']}").json()["revoked_at"]
     office.later(seconds=3)

@@ -138,9 +138,11 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         Audience.STAFF,
         "经办",
         "Enters business; what weighs much is approved by another person",
-        f"{_READS} {_SERVES} parties.activate parties.block_device parties.close"
-        " parties.link_account parties.register parties.relate parties.restrict ledger.write"
-        " access.read_approvals access.request_approval",
+        f"{_READS} {_SERVES} access.read_approvals access.request_approval ledger.close_account"
+        " ledger.close_day ledger.close_period ledger.open_account ledger.open_book ledger.post"
+        " ledger.reverse ledger.set_limits parties.activate parties.block_device parties.close"
+        " parties.link_account parties.publish_text parties.register parties.relate"
+        " parties.restrict",
     ),
     _built_in(
         "checker",
@@ -177,7 +179,7 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         Audience.MACHINE,
         "渠道系统",
         "The machine of a channel",
-        "ledger.read ledger.write parties.read",
+        "ledger.post ledger.read parties.read",
         second=False,
     ),
     _built_in(
