@@ -89,6 +89,9 @@ def test_a_book_is_opened_once(database: Database) -> None:
         ("id", {"book": "Town"}),
         ("id", {"book": "x" * 41}),
         ("name", {"name": " "}),
+        ("name", {"name": "a\0b"}),
+        ("timezone", {"timezone": "U\0TC"}),
+        ("business_on", {"business_on": date(9999, 12, 31)}),
         ("timezone", {"timezone": "Mars/Olympus"}),
         ("timezone", {"timezone": "../etc/passwd"}),
     ],
@@ -125,6 +128,7 @@ def test_accounts_are_numbered_on_and_opened_once(database: Database) -> None:
 @pytest.mark.parametrize(
     ("change", "refused"),
     [
+        ({"code": "17"}, refusals.AccountIsMalformed),
         ({"code": "a b"}, refusals.AccountIsMalformed),
         ({"code": "x" * 121}, refusals.AccountIsMalformed),
         ({"currency": "XXX"}, UnknownCurrency),
@@ -200,6 +204,8 @@ def test_days_and_periods_go_on_and_never_back(database: Database) -> None:
     ):
         with pytest.raises(refusals.DatesDoNotGoBack), database.unit_of_work() as uow:
             change(uow)
+    with pytest.raises(refusals.DateIsOutOfRange), database.unit_of_work() as uow:
+        close_day(uow, "town", next_on=date(9999, 12, 31))
     with pytest.raises(refusals.PeriodIsNotOver), database.unit_of_work() as uow:
         close_period(uow, "town", through=date(2026, 3, 9))
     early = transfer(BANK, ALICE, 10, effective_on=date(2026, 3, 8))

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 
 from steelyard.base import Database
-from steelyard.kernel import CursorIsInvalid, SteppingClock
-from steelyard.ledger import BookReader, Kind, Search, close_day, post
+from steelyard.kernel import CursorIsInvalid, SteppingClock, encode_cursor
+from steelyard.ledger import BookReader, Kind, Search, accounts_of, close_day, post
 from steelyard.ledger.model.decide import microseconds
 from steelyard.ledger.model.refusals import AccountNotFound, BookNotFound, OriginalNotFound
 from steelyard.ledger.store.reading import STATEMENTS
@@ -55,11 +55,16 @@ def test_a_statement_runs_from_balance_to_balance_by_pages(database: Database) -
             reader.statement(ALICE, cursor="x")
         with pytest.raises(AccountNotFound):
             reader.statement("wallet:nobody")
+        for text in (encode_cursor(-1), encode_cursor(2**70), encode_cursor("a")):
+            with pytest.raises(CursorIsInvalid):
+                reader.movements(cursor=text)
         for odd in (0, -1, 2**63, "a b", "x" * 200):
             with pytest.raises(AccountNotFound):
                 reader.account(odd)
-        with pytest.raises(BookNotFound):
-            BookReader(connection, "nowhere")
+        for name in ("nowhere", "a\0b", "x" * 99):
+            with pytest.raises(BookNotFound):
+                BookReader(connection, name)
+        assert accounts_of(connection, "a\0b") == ()
 
 
 def test_random_questions_of_both_times_are_answered_by_the_direct_sum(
@@ -150,6 +155,7 @@ def test_movements_are_found_by_what_is_known_of_them(database: Database) -> Non
         assert found(metadata={"order": "A-1"}) == [1]
         assert found(metadata={"shop": 3}) == [1]
         assert found(metadata={"shop": 4}) == []
+        assert found(metadata={"shop": "\0"}) == found(cause="\0") == found(account=2**70) == []
         assert found(account=3) == [4, 3]
         assert found(account=3, cause="rule.fee@1") == [3]
         assert found(entry=mark) == [3]

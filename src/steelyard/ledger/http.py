@@ -867,7 +867,9 @@ def read_trial_balance(
 @router.post(
     "/books/{book}/day-close",
     response_model=BookOut,
-    responses=refused_by(*_NO_BOOK, refusals.DatesDoNotGoBack, write=True),
+    responses=refused_by(
+        *_NO_BOOK, refusals.DatesDoNotGoBack, refusals.DateIsOutOfRange, write=True
+    ),
 )
 def close_the_day(
     book: BookId, body: DayIn, write: Annotated[Write, writing("ledger.close_day")]

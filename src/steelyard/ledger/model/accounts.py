@@ -15,7 +15,8 @@ AccountRef = int | str
 
 _MIRROR = "mirror"
 _BOOK = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-_CODE = re.compile(r"[A-Za-z0-9_-]+([:/.][A-Za-z0-9_-]+)*")
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*([:/.][A-Za-z0-9_-]+)*")
+_OWNER = re.compile(r"[a-z][a-z_]*:[A-Za-z0-9_.-]{1,80}")
 MAX_CODE = 120
 
 
@@ -59,8 +60,16 @@ def book_is_well_formed(book: str) -> bool:
 
 
 def code_is_well_formed(code: str) -> bool:
-    """Return whether a code is words of letters, digits, `_` and `-`, joined by `:`, `/` or `.`."""
+    """Return whether a code is words of letters, digits, `_` and `-`, joined by `:`, `/` or `.`.
+
+    It begins with a letter, so that a code is never taken for a number.
+    """
     return len(code) <= MAX_CODE and _CODE.fullmatch(code) is not None
+
+
+def owner_is_well_formed(owner: str) -> bool:
+    """Return whether an owner is `noun:id`."""
+    return _OWNER.fullmatch(owner) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,8 @@ from steelyard.ledger.model.accounts import AccountRef, AccountState, BookState
 from steelyard.ledger.model.chain import seal
 from steelyard.ledger.model.metadata import metadata_text, personal_key, shape_fault
 from steelyard.ledger.model.transfers import (
+    EARLIEST_YEAR,
+    LATEST_YEAR,
     MAX_MINOR,
     Answer,
     Kind,
@@ -411,7 +413,7 @@ def _malformed(t: Transfer) -> str | None:
     if not cause_is_well_formed(t.cause):
         return "cause"
     if t.effective_on is not None and (
-        type(t.effective_on) is not date or not 1900 <= t.effective_on.year <= 9999
+        type(t.effective_on) is not date or not EARLIEST_YEAR <= t.effective_on.year <= LATEST_YEAR
     ):
         return "effective_on"
     return None

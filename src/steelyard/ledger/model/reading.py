@@ -7,7 +7,8 @@ from datetime import date, datetime
 from uuid import UUID
 
 from steelyard.ledger.model.accounts import AccountKind
-from steelyard.ledger.model.transfers import Kind
+from steelyard.ledger.model.metadata import shape_fault
+from steelyard.ledger.model.transfers import Kind, cause_is_well_formed
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +146,12 @@ class Search:
     metadata: dict[str, str | int | bool] | None = None
     effective_from: date | None = None
     effective_to: date | None = None
+
+    @property
+    def can_find(self) -> bool:
+        """Whether anything could ever have been recorded that fits."""
+        return (
+            (self.account is None or 0 < self.account < 2**63)
+            and (self.cause is None or cause_is_well_formed(self.cause))
+            and (self.metadata is None or shape_fault(self.metadata) is None)
+        )

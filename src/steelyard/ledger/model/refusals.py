@@ -257,6 +257,14 @@ class DatesDoNotGoBack(Refusal):
     zh = "账簿 {book} 的业务日期为 {present}，不能倒退到 {asked}。"
 
 
+class DateIsOutOfRange(Refusal):
+    """The date is no business date of this age."""
+
+    kind = RefusalKind.INVALID
+    en = "{asked} cannot be a business date: the years 1900 to 2199 can."
+    zh = "{asked} 不能作为业务日期，年份须在 1900 至 2199 之间。"
+
+
 class PeriodIsNotOver(Refusal):
     """A period that holds the business date cannot be closed."""
 

@@ -16,6 +16,8 @@ from steelyard.ledger.model.metadata import Scalar
 
 MAX_MINOR = 2**62 - 1
 """Greatest amount and greatest counter, in minor units."""
+EARLIEST_YEAR, LATEST_YEAR = 1900, 2199
+"""Of value dates and business dates."""
 
 _CAUSE = re.compile(r"[a-z][a-z0-9_]*([.:/-][a-z0-9_]+)*@[0-9]+")
 MAX_CAUSE = 120

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from steelyard.base import UnitOfWork
 from steelyard.kernel.currency import Currency
@@ -17,6 +16,7 @@ from steelyard.ledger.model.accounts import (
     NewAccount,
     book_is_well_formed,
     code_is_well_formed,
+    owner_is_well_formed,
 )
 from steelyard.ledger.model.metadata import personal_key, shape_fault
 from steelyard.ledger.model.refusals import (
@@ -29,12 +29,18 @@ from steelyard.ledger.model.refusals import (
     BookIsMalformed,
     BookNotFound,
     ClientFundsCannotBeEarned,
+    DateIsOutOfRange,
     DatesDoNotGoBack,
     LimitBelowUse,
     PeriodIsNotOver,
     PersonalData,
 )
-from steelyard.ledger.model.transfers import MAX_MINOR, cause_is_well_formed
+from steelyard.ledger.model.transfers import (
+    EARLIEST_YEAR,
+    LATEST_YEAR,
+    MAX_MINOR,
+    cause_is_well_formed,
+)
 from steelyard.ledger.service import facts
 from steelyard.ledger.store import opening
 from steelyard.ledger.store.posting import lock_books
@@ -66,12 +72,12 @@ def open_book(
     """
     if not book_is_well_formed(book):
         raise BookIsMalformed(field="id", value=book)
-    if not name.strip():
-        raise BookIsMalformed(field="name", value=name)
-    try:
-        ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise BookIsMalformed(field="timezone", value=timezone) from None
+    if not name.strip() or not name.isprintable():
+        raise BookIsMalformed(field="name", value=name[:80])
+    if not opening.knows_timezone(uow.driver, timezone):
+        raise BookIsMalformed(field="timezone", value=timezone[:80])
+    if not _is_business_date(business_on):
+        raise BookIsMalformed(field="business_on", value=business_on)
     wanted = Book(
         id=book,
         name=name,
@@ -97,6 +103,10 @@ def open_book(
         )
         facts.record_book_fact(uow, book, fact)
     return found
+
+
+def _is_business_date(on: date) -> bool:
+    return EARLIEST_YEAR <= on.year <= LATEST_YEAR
 
 
 def open_accounts(
@@ -167,8 +177,7 @@ def _check(account: NewAccount, cause: str) -> None:
         raise refuse("cause")
     if account.mirrors is not None and not book_is_well_formed(account.mirrors):
         raise refuse("mirrors")
-    noun, _, name = (account.owner or "party:x").partition(":")
-    if not noun.islower() or not noun.replace("_", "").isalpha() or not code_is_well_formed(name):
+    if account.owner is not None and not owner_is_well_formed(account.owner):
         raise refuse("owner")
     for limit in (account.debit_limit, account.credit_limit):
         if limit is not None and not 0 <= limit <= MAX_MINOR:
@@ -259,13 +268,15 @@ def close_day(uow: UnitOfWork, book: str, *, next_on: date | None = None) -> Boo
     Refusals
     --------
     book_not_found
-    dates_do_not_go_back
+    dates_do_not_go_back, date_is_out_of_range
     """
     lock_books(uow.driver, [book])
     found = read_book(uow.driver, book)
     if found is None:
         raise BookNotFound(about=book)
     next_on = found.business_on + timedelta(days=1) if next_on is None else next_on
+    if not _is_business_date(next_on):
+        raise DateIsOutOfRange(asked=next_on)
     if next_on < found.business_on:
         raise DatesDoNotGoBack(book=book, present=found.business_on, asked=next_on)
     if next_on > found.business_on:

@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import sqlalchemy as sa
 
-from steelyard.kernel import Page, decode_cursor, encode_cursor
+from steelyard.kernel import CursorIsInvalid, Page, decode_cursor, encode_cursor
 from steelyard.ledger.model.accounts import Account, AccountRef, Book, Head
 from steelyard.ledger.model.audit import Audit, Fault, Finding, Report
 from steelyard.ledger.model.decide import microseconds
@@ -30,6 +30,16 @@ def _driver(connection: sa.Connection) -> psycopg.Connection[Any]:
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     return driver
+
+
+def _position(cursor: str | None) -> int | None:
+    """Return the recording instant or number in a cursor."""
+    if cursor is None:
+        return None
+    (position,) = decode_cursor(cursor, int)
+    if not 0 <= int(position) <= reading.FOREVER:
+        raise CursorIsInvalid
+    return int(position)
 
 
 def books(connection: sa.Connection) -> tuple[Book, ...]:
@@ -94,7 +104,7 @@ class BookReader:
         --------
         cursor_is_invalid
         """
-        after = 0 if cursor is None else int(decode_cursor(cursor, int)[0])
+        after = _position(cursor) or 0
         found = reading.read_account_page(self._driver, self.book.id, after, limit + 1)
         more = len(found) > limit
         return Page(tuple(found[:limit]), encode_cursor(found[limit - 1].id) if more else None)
@@ -141,7 +151,7 @@ class BookReader:
         account_not_found, cursor_is_invalid
         """
         found = self.account(account)
-        past = None if cursor is None else int(decode_cursor(cursor, int)[0])
+        past = _position(cursor)
         lines = reading.statement_lines(
             self._driver, found, start=start, past=past, limit=limit + 1
         )
@@ -171,7 +181,7 @@ class BookReader:
         --------
         cursor_is_invalid
         """
-        before = None if cursor is None else int(decode_cursor(cursor, int)[0])
+        before = _position(cursor)
         found = reading.find_movements(
             self._driver, self.book.id, search or Search(), before=before, limit=limit + 1
         )

@@ -15,6 +15,15 @@ from steelyard.ledger.store.arrays import plain, quoted
 Driver = psycopg.Connection[Any]
 
 
+def knows_timezone(driver: Driver, name: str) -> bool:
+    """Return whether the database knows a time zone by this name."""
+    row = driver.execute(
+        "SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = ANY(%s::text[]))",
+        (quoted([name.replace("\0", " ")]),),
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
 def insert_book(driver: Driver, book: Book) -> bool:
     """Insert a book; False when the id was taken."""
     done = driver.execute(

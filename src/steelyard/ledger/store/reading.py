@@ -15,7 +15,9 @@ from steelyard.ledger.model.accounts import (
     AccountRef,
     Book,
     Funds,
+    book_is_well_formed,
     code_is_well_formed,
+    owner_is_well_formed,
 )
 from steelyard.ledger.model.decide import instant
 from steelyard.ledger.model.reading import Movement, Search, StatementLine, TrialLine, TrialTotal
@@ -51,6 +53,8 @@ def read_books(driver: Driver) -> list[Book]:
 
 def read_book(driver: Driver, book: str) -> Book | None:
     """Return a book, or None."""
+    if not book_is_well_formed(book):
+        return None
     row = driver.execute(f"SELECT {_BOOK} FROM ledger.book WHERE id = %s", (book,)).fetchone()
     return None if row is None else _book(row)
 
@@ -73,6 +77,8 @@ def read_account(driver: Driver, book: str, account: AccountRef) -> Account | No
 
 def read_accounts_of(driver: Driver, owner: str) -> list[Account]:
     """Return the accounts of an owner in all books."""
+    if not owner_is_well_formed(owner):
+        return []
     rows = driver.execute(
         f"SELECT {_ACCOUNT} FROM ledger.account WHERE owner = %s ORDER BY book, id", (owner,)
     )
@@ -296,6 +302,8 @@ def find_movements(
     driver: Driver, book: str, search: Search, *, before: int | None, limit: int
 ) -> list[Movement]:
     """Return the newest movements that a search finds, recorded before an instant."""
+    if not search.can_find:
+        return []
     conditions = ["book = %(book)s", "at < %(before)s"]
     values: dict[str, object] = {
         "book": book,

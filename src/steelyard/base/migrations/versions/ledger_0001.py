@@ -91,7 +91,7 @@ CREATE TABLE ledger.account (
     book text COLLATE "C" NOT NULL REFERENCES ledger.book,
     id bigint NOT NULL,
     code text COLLATE "C" NOT NULL
-        CHECK (code ~ '^[A-Za-z0-9_-]+([:/.][A-Za-z0-9_-]+)*$' AND length(code) <= 120),
+        CHECK (code ~ '^[A-Za-z][A-Za-z0-9_-]*([:/.][A-Za-z0-9_-]+)*$' AND length(code) <= 120),
     currency text COLLATE "C" NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
     kind text NOT NULL CHECK (kind IN ('asset', 'liability', 'equity', 'income', 'expense')),
     owner text COLLATE "C" CHECK (owner ~ '^[a-z][a-z_]*:[A-Za-z0-9_.-]+$'),
@@ -312,7 +312,8 @@ BEGIN
     -- A resolution is of an open hold, a reversal mirrors what was posted.
     IF referring > 0 THEN
         PERFORM 1 FROM new_transfers t
-        LEFT JOIN ledger.transfer o ON o.book = t.book AND o.id = t.refers_to
+        LEFT JOIN ledger.transfer o
+            ON o.book = t.book AND o.id = t.refers_to AND o.at < t.at
         WHERE t.refers_to IS NOT NULL AND (
             CASE WHEN t.kind = 4 THEN
                 o.kind IN (0, 2) AND o.debit = t.credit AND o.credit = t.debit
@@ -338,7 +339,8 @@ BEGIN
         SELECT t.credit, t.at, t.currency, t.credit_balance, 0, 0, t.posted_minor, t.held_minor
         FROM new_transfers t
     ), run AS (
-        SELECT leg.*, balance - sum(d - c) OVER (PARTITION BY account ORDER BY at) AS opening
+        SELECT leg.*, balance - sum(d - c) OVER (
+                   PARTITION BY account ORDER BY at ROWS UNBOUNDED PRECEDING) AS opening
         FROM leg
     ), change AS (
         SELECT account, sum(d)::bigint AS d, sum(dh)::bigint AS dh, sum(c)::bigint AS c,
