@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from steelyard import ledger
 from steelyard.base import Database
 from steelyard.base.http import Platform
-from steelyard.kernel import Refusal
+from steelyard.kernel import Refusal, SteppingClock
 from steelyard.ledger import AccountKind, Funds, Kind, NewAccount, Transfer
 from steelyard.web.live.source import DoorSource
 from tests.web.fixture import FakePlatform, settings_of
@@ -27,11 +27,13 @@ class Books:
     database: Database
     source: DoorSource
 
-    def post(self, debit: str, credit: str, amount: int, **more: object) -> UUID:
+    def post(
+        self, debit: str, credit: str, amount: int, *, book: str = "client", **more: object
+    ) -> UUID:
         id = uuid4()
         transfer = Transfer(
             id=id,
-            book="client",
+            book=book,
             cause="test@1",
             debit=debit,
             credit=credit,
@@ -88,6 +90,22 @@ def test_only_movements_after_the_positions_are_brought(books: Books) -> None:
     assert books.source.look(first.positions).movements == ()
     new = books.post("wallet:a", "wallet:b", 1)
     assert [m.id for m in books.source.look(first.positions).movements] == [str(new)]
+
+
+def test_what_happened_last_comes_first_whatever_the_business_clock_says(
+    books: Books, clock: SteppingClock
+) -> None:
+    books.post("bank:main", "wallet:a", 50_000)
+    clock.advance(timedelta(days=-300))
+    with books.database.unit_of_work() as unit:
+        ledger.open_book(unit, "town", name="Town", funds=Funds.OWN, business_on=clock.now().date())
+        accounts = [
+            NewAccount(code=code, currency="CNY", kind=AccountKind.ASSET) for code in WALLETS
+        ]
+        ledger.open_accounts(unit, "town", accounts, cause="test@1")
+    later = books.post("wallet:a", "wallet:b", 7, book="town")
+    assert [m.book for m in books.source.look({}).movements] == ["town", "client"]
+    assert books.source.look({}).movements[0].id == str(later)
 
 
 def test_entries_carry_the_balance_after_the_movement_and_not_of_today(books: Books) -> None:

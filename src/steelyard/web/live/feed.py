@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from math import inf
 from typing import Self
 
@@ -282,8 +283,7 @@ class Feed:
         return [m for at, m in self._recent if at > after.get(m.book, 0)]
 
     def _newest(self) -> list[MovementOut]:
-        ordered = sorted(self._recent, key=lambda pair: pair[0], reverse=True)
-        return [movement for _, movement in ordered[:ROWS]]
+        return [movement for _, movement in islice(self._recent, ROWS)]
 
     def _snapshot(self) -> SnapshotOut:
         assert self._summary is not None

@@ -74,6 +74,7 @@ _MOVES = frozenset({ledger.Kind.SINGLE, ledger.Kind.POST, ledger.Kind.REVERSAL})
 _FACTS_READ = 1_000
 _BALANCES_FOR_S = 2.0
 _PARTIES_FOR_S = 10.0
+_POSTED = events.FactFilter(kinds=frozenset({ledger.TransferPosted.kind}))
 _SPEED = sa.text("SELECT speed FROM base.clock")
 
 
@@ -216,7 +217,19 @@ def _movements(
         for one in ledger.BookReader(connection, book.id).movements(limit=ROWS).items
         if one.at > after.get(book.id, 0)
     ]
-    return tuple(_movement(one) for one in sorted(found, key=lambda one: one.at, reverse=True))
+    written = _written(connection, limit=ROWS * len(books)) if len(books) > 1 and found else {}
+    found.sort(key=lambda one: (written.get(str(one.id), 0), one.at), reverse=True)
+    return tuple(_movement(one) for one in found)
+
+
+def _written(connection: sa.Connection, *, limit: int) -> Mapping[str, int]:
+    """Return the newest movements with the numbers of their facts: the order they happened in.
+
+    Each book rises by its own instants, but they are business time: one that was written before
+    the clock of the town was set lies in the future of the others for ever.
+    """
+    newest = events.reading.latest(connection, _POSTED, limit=limit).items
+    return {json.loads(fact.payload)["id"]: fact.sequence for fact in newest}
 
 
 def _movement(one: Any) -> MovementOut:
@@ -264,9 +277,7 @@ def _linked(connection: sa.Connection, reader: ledger.BookReader, one: Any) -> l
 
 def _facts(connection: sa.Connection, one: Any) -> list[FactOut]:
     """Return the events that name the movement, of the recent ones about the account it debits."""
-    wanted = events.FactFilter(
-        kinds=frozenset({ledger.TransferPosted.kind}), subject=f"account:{one.book}/{one.debit}"
-    )
+    wanted = replace(_POSTED, subject=f"account:{one.book}/{one.debit}")
     recent = events.reading.latest(connection, wanted, limit=_FACTS_READ).items
     return [
         FactOut(

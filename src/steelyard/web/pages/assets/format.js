@@ -3,6 +3,7 @@
 import { language } from "./texts.js";
 
 const whole = new Intl.NumberFormat(language);
+const twoDecimals = new Intl.NumberFormat(language, { maximumFractionDigits: 2 });
 const oneDecimal = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat(language, {
   hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
@@ -21,9 +22,10 @@ function fields(value) {
 
 export const count = (value) => (value === null ? "–" : whole.format(value));
 
-/** A rate: one decimal while it is small, "–" while it is not known. */
+/** A rate: with decimals while it is small, "–" while it is not known. */
 export function rate(value) {
   if (value === null || value === undefined) return "–";
+  if (value < 1) return twoDecimals.format(value);
   return value < 100 ? oneDecimal.format(value) : whole.format(Math.round(value));
 }
 
