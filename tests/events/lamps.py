@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from steelyard.base import Database, Fact
 
@@ -45,17 +46,9 @@ def light(database: Database, lamp: str, *nths: int) -> None:
 
 def append(connection: psycopg.Connection, lamp: str, nths: Sequence[int]) -> None:
     """Append facts on a connection whose transaction the test drives."""
-    n = len(nths)
-    connection.execute(
-        "SELECT events.append(%s::text[], %s::smallint[], %s::text[], %s::timestamptz[],"
-        " %s::timestamptz[], %s::text[], %s::text[])",
-        (
-            ["lamps.LampLit"] * n,
-            [1] * n,
-            [f"lamp:{lamp}"] * n,
-            ["2026-03-02T09:00Z"] * n,
-            ["2026-03-02T09:00Z"] * n,
-            ["staff:test"] * n,
-            [f'{{"lamp": "{lamp}", "nth": {nth}}}' for nth in nths],
-        ),
-    )
+    at = "2026-03-02T09:00:00Z"
+    facts = [
+        ["lamps.LampLit", 1, f"lamp:{lamp}", at, at, "staff:test", {"lamp": lamp, "nth": nth}]
+        for nth in nths
+    ]
+    connection.execute("SELECT events.append(%s)", (Jsonb(facts),))

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 import sqlalchemy as sa
+from psycopg.types.json import Jsonb
 
 from steelyard.base import Database, Fact, UnitOfWork, fact_classes
 from steelyard.events import (
@@ -26,7 +28,7 @@ from steelyard.events import (
 from steelyard.events.service.consumers import check_consumers
 from steelyard.events.service.delivery import Delivery, Outcome
 from steelyard.kernel import SteppingClock
-from tests.conftest import Store
+from tests.conftest import START, Store
 from tests.events.lamps import LIT, LampLit, WickTrimmed1, append, light
 
 MINUTES = timedelta(minutes=5)
@@ -428,10 +430,8 @@ def test_a_fact_of_a_later_release_is_waited_for(
     """While releases are mixed, the older one must not read what it does not know."""
     light(stepped, "a", 1)
     with psycopg.connect(store.conninfo()) as newer:
-        newer.execute(
-            "SELECT events.append('{lamps.LampLit}', '{9}', '{lamp:a}', '{2026-03-02T09:00Z}',"
-            " '{2026-03-02T09:00Z}', '{staff:test}', ARRAY['{\"lamp\": \"a\", \"volt\": 1}'])"
-        )
+        fact = ["lamps.LampLit", 9, "lamp:a", START, START, "staff:test", {"volt": 1}]
+        newer.execute("SELECT events.append(%s)", (Jsonb([fact], dumps=msgspec.json.encode),))
     delivery = Delivery(stepped, failing(set(), attempts=1))
     for _ in range(3):
         assert steps(delivery)[-1] is Outcome.WAITING

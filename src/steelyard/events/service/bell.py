@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from steelyard.base import Database
 from steelyard.base.telemetry import get_logger
 from steelyard.events.store.consumers import LEASES, lease_key
-from steelyard.events.store.log import CHANNEL, has_new, head, wake
+from steelyard.events.store.log import CHANNEL, has_new, head, own_connection, wake
 
 LOOK = 0.01
 """Seconds between two looks at the log while awake."""
@@ -87,10 +87,8 @@ class Bell:
         pause = LOOK
         while not self._stopping.is_set():
             try:
-                with self.database.engine.connect() as pooled:
-                    connection = pooled.execution_options(isolation_level="AUTOCOMMIT")
-                    connection.detach()
-                    _Watch(self, connection).run(self._stopping)
+                with own_connection(self.database) as (connection, driver):
+                    _Watch(self, connection, driver).run(self._stopping)
                     pause = LOOK
             except (DBAPIError, psycopg.Error) as error:
                 get_logger("events").warning("bell_lost_its_connection", error=str(error))
@@ -103,13 +101,12 @@ class Bell:
 class _Watch:
     """The life of one connection: it is awake, or asleep until a writer notifies it."""
 
-    def __init__(self, bell: Bell, connection: sa.Connection) -> None:
+    def __init__(
+        self, bell: Bell, connection: sa.Connection, driver: psycopg.Connection[Any]
+    ) -> None:
         self.bell = bell
         self.connection = connection
-        # Once detached, it is known to SQLAlchemy by this name only.
-        driver: Any = connection.connection.dbapi_connection
-        assert isinstance(driver, psycopg.Connection)
-        self.driver: psycopg.Connection[Any] = driver
+        self.driver = driver
         self.place = head(connection)
 
     def run(self, stopping: Event) -> None:

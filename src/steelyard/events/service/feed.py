@@ -15,7 +15,7 @@ from steelyard.base.telemetry import get_logger
 from steelyard.events.model.log import Cursor, FactFilter, Followed, StoredFact
 from steelyard.events.model.refusals import FollowerIsTooSlow, TooManyFollowers
 from steelyard.events.service.bell import Bell
-from steelyard.events.store.log import head, open_window, read_window
+from steelyard.events.store.log import head, open_window, own_connection, read_window
 
 CHUNK = 500
 WAITING = 2_000
@@ -214,9 +214,7 @@ class Feed:
 
     def _read_on(self, bell: Bell) -> None:
         """Read the log from here on, window by window; newcomers join between two windows."""
-        with self.database.engine.connect() as pooled:
-            connection = pooled.execution_options(isolation_level="AUTOCOMMIT")
-            connection.detach()
+        with own_connection(self.database) as (connection, _):
             at = head(connection)
             while self._admit():
                 generation = bell.generation

@@ -12,7 +12,7 @@ from steelyard.events.model.log import (
     StoredFact,
     sequence_in,
 )
-from steelyard.events.store.log import open_window, read_newest, read_window
+from steelyard.events.store.log import open_window, place_since, read_newest, read_window
 from steelyard.kernel import Page, encode_cursor
 
 
@@ -28,7 +28,12 @@ def read_page(
     --------
     cursor_is_invalid
     """
-    at = Cursor(0, NOTHING) if cursor is None else Cursor.parse(cursor)
+    if cursor is not None:
+        at = Cursor.parse(cursor)
+    elif wanted.since is not None:
+        at = place_since(connection, wanted.since)
+    else:
+        at = Cursor(0, NOTHING)
     items: list[StoredFact] = []
     while len(items) < limit:
         at = open_window(connection, at)

@@ -12,7 +12,13 @@ import sqlalchemy as sa
 
 from steelyard.events.model.consumption import COUNTED, Activity, ConsumerState
 from steelyard.events.model.log import Cursor, FactFilter, Snapshot
-from steelyard.events.store.log import kinds_heard, open_window
+from steelyard.events.store.log import (
+    IN_WINDOW,
+    kinds_heard,
+    open_window,
+    read_window,
+    window_values,
+)
 
 LEASES = 731_102
 """First key of the advisory locks that are leases; the second is made of name and version."""
@@ -302,41 +308,29 @@ def _state(connection: sa.Connection, row: Any, leases: set[int]) -> ConsumerSta
     )
 
 
-_LAG = sa.text(
-    "SELECT count(*) AS facts, coalesce(extract(epoch FROM clock_timestamp()"
-    " - (array_agg(written_at ORDER BY sequence))[1]), 0) AS seconds FROM ("
-    " SELECT sequence, written_at FROM events.log WHERE epoch = :epoch AND sequence > :after"
-    "  AND sequence <= :last AND kind = ANY(CAST(:kinds AS text[]))"
-    "  AND pg_visible_in_snapshot(position, CAST(:taking AS pg_snapshot))"
-    "  AND NOT pg_visible_in_snapshot(position, CAST(:seen AS pg_snapshot))"
-    " ORDER BY sequence LIMIT :counted) AS facts"
+_COUNT = sa.text(
+    "SELECT count(*) FROM (SELECT FROM events.log WHERE sequence > :after AND sequence <= :last"
+    f" AND kind = ANY(CAST(:kinds AS text[])) AND {IN_WINDOW} LIMIT :counted) AS facts"
 )
-_HEADS = sa.text("SELECT max(sequence) FROM events.log")
+_AGE = sa.text("SELECT extract(epoch FROM clock_timestamp() - CAST(:since AS timestamptz))")
+_HEAD = sa.text("SELECT max(sequence) FROM events.log")
 
 
 def lag(connection: sa.Connection, cursor: Cursor, heard: FactFilter) -> tuple[int, float]:
     """Return how many facts lie behind the cursor, and the real age in seconds of the oldest."""
     facts, seconds = 0, 0.0
-    while facts < COUNTED:
+    while True:
         window = open_window(connection, cursor)
         if window.taking is None:
             return facts, seconds
-        row = connection.execute(
-            _LAG,
-            {
-                "epoch": window.epoch,
-                "after": window.after,
-                "last": window.last,
-                "taking": str(window.taking),
-                "seen": str(window.seen),
-                "kinds": list(heard.kinds),
-                "counted": COUNTED,
-            },
-        ).one()
-        seconds = seconds or max(0.0, float(row.seconds))
-        facts += row.facts
-        cursor = window.closed()
+        values = {**window_values(window, heard), "counted": COUNTED}
+        found: int = connection.execute(_COUNT, values).scalar_one()
+        if found and not facts:
+            (oldest,), _ = read_window(connection, window, heard, limit=1)
+            age = connection.execute(_AGE, {"since": oldest.written_at}).scalar_one()
+            seconds = max(0.0, float(age))
+        facts += found
         if facts >= COUNTED:
-            last: int = connection.execute(_HEADS).scalar_one()
+            last: int = connection.execute(_HEAD).scalar_one()
             return max(facts, last - window.after), seconds
-    return facts, seconds
+        cursor = window.closed()

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
+import psycopg
 import sqlalchemy as sa
 
-from steelyard.base import Recorded
+from steelyard.base import Database, Recorded
 from steelyard.base.telemetry.metrics import EVENTS
 from steelyard.events.model.log import MAX_FACTS, NOTHING, Cursor, FactFilter, Snapshot, StoredFact
 from steelyard.kernel import CursorIsInvalid
 
 CHANNEL = "steelyard_events"
+REACH = 5_000
 _ENSURED = "steelyard.events.epoch"
 
-_APPEND = sa.text(
-    "SELECT events.append(CAST(:kinds AS text[]), CAST(:versions AS smallint[]),"
-    " CAST(:subjects AS text[]), CAST(:occurred AS timestamptz[]),"
-    " CAST(:recorded AS timestamptz[]), CAST(:actors AS text[]), CAST(:payloads AS text[]))"
-)
+_APPEND = sa.text("SELECT events.append(CAST(:facts AS jsonb))")
 _ENSURE_EPOCH = sa.text("SELECT events.ensure_epoch()")
 COLUMNS = (
-    "sequence, position::text AS position, epoch, kind, version, subject, occurred_at,"
-    " recorded_at, written_at, actor, payload::text AS payload"
+    "sequence, CAST(CAST(position AS text) AS bigint) AS position, epoch, kind, version, subject,"
+    " occurred_at, recorded_at, written_at, actor, CAST(payload AS text) AS payload"
 )
 # Neither facts of our own transaction nor, before a restored log has begun its new epoch, those
 # that lie in the future of the server.
@@ -56,19 +56,37 @@ class PostgresFactLog:
             EVENTS.labels(kind).inc(count)
 
     def _append(self, connection: sa.Connection, facts: Sequence[Recorded]) -> None:
-        encode = msgspec.json.Encoder().encode
-        connection.execute(
-            _APPEND,
-            {
-                "kinds": [f.fact.kind for f in facts],
-                "versions": [f.fact.version for f in facts],
-                "subjects": [f.subject for f in facts],
-                "occurred": [f.occurred_at for f in facts],
-                "recorded": [f.recorded_at for f in facts],
-                "actors": [f.actor for f in facts],
-                "payloads": [encode(f.fact).decode() for f in facts],
-            },
-        )
+        rows = [
+            (
+                f.fact.kind,
+                f.fact.version,
+                f.subject,
+                f.occurred_at,
+                f.recorded_at,
+                f.actor,
+                f.fact,
+            )
+            for f in facts
+        ]
+        connection.execute(_APPEND, {"facts": msgspec.json.encode(rows).decode()})
+
+
+@contextmanager
+def own_connection(
+    database: Database,
+) -> Iterator[tuple[sa.Connection, psycopg.Connection[Any]]]:
+    """Have a connection outside the pool for long, each statement a transaction of its own."""
+    driver: Any = None
+    try:
+        with database.engine.connect() as pooled:
+            connection = pooled.execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()
+            driver = connection.connection.dbapi_connection
+            assert isinstance(driver, psycopg.Connection)
+            yield connection, driver
+    finally:
+        if driver is not None:
+            driver.close()  # one that was lost is not closed by the pool
 
 
 def ensure_epoch(connection: sa.Connection) -> None:
@@ -93,23 +111,6 @@ def begin_epoch(connection: sa.Connection, because: str) -> int:
 def wake(connection: sa.Connection) -> None:
     """Wake every reader when the transaction commits (for the rare commands of an operator)."""
     connection.execute(sa.text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})
-
-
-def to_fact(row: Any) -> StoredFact:
-    """Return the fact of a row selected by the `COLUMNS`."""
-    return StoredFact(
-        row.sequence,
-        int(row.position),
-        row.epoch,
-        row.kind,
-        row.version,
-        row.subject,
-        row.occurred_at,
-        row.recorded_at,
-        row.written_at,
-        row.actor,
-        row.payload,
-    )
 
 
 _NOW = (
@@ -184,71 +185,142 @@ def read_window(
 
     Fewer than `limit` facts: the window is at its end, and the cursor behind it.
     """
-    assert cursor.taking is not None, "inside a window"
-    conditions, values = _conditions(wanted)
-    rows = connection.execute(
-        sa.text(
-            f"SELECT {COLUMNS} FROM events.log"
-            " WHERE epoch = :epoch AND sequence > :after AND sequence <= :last"
-            " AND pg_visible_in_snapshot(position, CAST(:taking AS pg_snapshot))"
-            " AND NOT pg_visible_in_snapshot(position, CAST(:seen AS pg_snapshot))"
-            f"{conditions} ORDER BY sequence LIMIT :limit"
-        ),
-        {
-            "epoch": cursor.epoch,
-            "after": cursor.after,
-            "last": cursor.last,
-            "taking": str(cursor.taking),
-            "seen": str(cursor.seen),
-            "limit": limit,
-            **values,
-        },
-    ).all()
-    facts = [to_fact(row) for row in rows]
+    values = {**window_values(cursor, wanted), "limit": limit, "reach": _reach(wanted, limit)}
+    query = sa.text(
+        f"WITH {_part(wanted)}, until AS MATERIALIZED ("
+        " SELECT coalesce(min(sequence), :last) AS until FROM ("
+        "  SELECT max(sequence) AS sequence FROM part GROUP BY way HAVING count(*) = :reach"
+        " ) AS cut)"
+        f" SELECT until, {COLUMNS} FROM until LEFT JOIN part ON sequence <= until"
+        f" AND {IN_WINDOW}{_conditions(wanted)} ORDER BY sequence LIMIT :limit"
+    )
+    facts: list[StoredFact] = []
+    after = cursor.after
+    while len(facts) < limit and after < cursor.last:
+        left = limit - len(facts)
+        rows = connection.execute(query, {**values, "after": after}).all()
+        facts += [StoredFact(*row[1:]) for row in rows[:left] if row.sequence is not None]
+        after = facts[-1].sequence if len(facts) == limit else rows[0].until
     if len(facts) < limit:
         return facts, cursor.closed()
-    return facts, cursor.moved(facts[-1].sequence)
+    return facts, cursor.moved(after)
 
 
-def _conditions(wanted: FactFilter) -> tuple[str, dict[str, object]]:
-    text = ""
-    values: dict[str, object] = {}
-    if wanted.kinds:
-        text += " AND kind = ANY(CAST(:kinds AS text[]))"
-        values["kinds"] = list(wanted.kinds)
+# Of the rows from behind `:after` to `:last`.
+IN_WINDOW = (
+    "epoch = :epoch AND pg_visible_in_snapshot(position, CAST(:taking AS pg_snapshot))"
+    " AND NOT pg_visible_in_snapshot(position, CAST(:seen AS pg_snapshot))"
+)
+
+
+def window_values(cursor: Cursor, wanted: FactFilter) -> dict[str, object]:
+    """Return the values of `IN_WINDOW`, its bounds and the filter."""
+    assert cursor.taking is not None, "inside a window"
+    return {
+        "epoch": cursor.epoch,
+        "after": cursor.after,
+        "last": cursor.last,
+        "taking": str(cursor.taking),
+        "seen": str(cursor.seen),
+        **_values(wanted),
+    }
+
+
+def _part(wanted: FactFilter, way: str = "") -> str:
+    """Return the query `part`: at most `:reach` rows from each of several ways through the log.
+
+    A way is an index walked in its own order, and nothing but that index's columns is asked for
+    here: with more conditions, and with the statistics of a young table, the planner would collect
+    everything and sort it, for each page again. A kind and a number are compared as a pair, which
+    only the index of both can do.
+    """
     if wanted.subject is not None:
-        text += " AND subject = :subject"
-        values["subject"] = wanted.subject
+        return (
+            "part AS MATERIALIZED (SELECT 1 AS way, * FROM events.log"
+            " WHERE (subject, sequence) > (:subject, :after)"
+            " AND (subject, sequence) <= (:subject, :last)"
+            f" ORDER BY subject {way}, sequence {way} LIMIT :reach)"
+        )
+    if wanted.kinds:
+        return (
+            "part AS MATERIALIZED (SELECT way, log.*"
+            " FROM unnest(CAST(:kinds AS text[])) AS heard (way) CROSS JOIN LATERAL ("
+            "  SELECT * FROM events.log AS log WHERE (log.kind, log.sequence) > (way, :after)"
+            "  AND (log.kind, log.sequence) <= (way, :last)"
+            f"  ORDER BY log.kind {way}, log.sequence {way} LIMIT :reach) AS log)"
+        )
+    return (
+        "part AS MATERIALIZED (SELECT 1 AS way, * FROM events.log WHERE sequence > :after"
+        f" AND sequence <= :last ORDER BY sequence {way} LIMIT :reach)"
+    )
+
+
+def _conditions(wanted: FactFilter) -> str:
+    """Return what the ways of `_part` leave to be asked."""
+    text = ""
+    if wanted.subject is not None and wanted.kinds:
+        text += " AND kind = ANY(CAST(:kinds AS text[]))"
     if wanted.since is not None:
         text += " AND recorded_at >= :since"
+    return text
+
+
+def _reach(wanted: FactFilter, limit: int) -> int:
+    """Return how many rows to walk at once: more where something is left to be asked of them."""
+    return max(limit, REACH) if _conditions(wanted) else limit
+
+
+def _values(wanted: FactFilter) -> dict[str, object]:
+    values: dict[str, object] = {}
+    if wanted.kinds:
+        values["kinds"] = list(wanted.kinds)
+    if wanted.subject is not None:
+        values["subject"] = wanted.subject
+    if wanted.since is not None:
         values["since"] = wanted.since
-    return text, values
+    return values
 
 
 def read_newest(
     connection: sa.Connection, wanted: FactFilter, *, before: int | None, limit: int
 ) -> list[StoredFact]:
     """Return the facts of highest sequence below `before`, highest first."""
-    conditions, values = _conditions(wanted)
-    rows = connection.execute(
-        sa.text(
-            f"SELECT {COLUMNS} FROM events.log"
-            " WHERE sequence < coalesce(CAST(:before AS bigint), 9223372036854775807)"
-            f"{conditions} ORDER BY sequence DESC LIMIT :limit"
-        ),
-        {"before": before, "limit": limit, **values},
+    query = sa.text(
+        f"WITH {_part(wanted, 'DESC')}, until AS MATERIALIZED ("
+        " SELECT coalesce(max(sequence), 1) AS until FROM ("
+        "  SELECT min(sequence) AS sequence FROM part GROUP BY way HAVING count(*) = :reach"
+        " ) AS cut)"
+        f" SELECT until, {COLUMNS} FROM until LEFT JOIN part ON sequence >= until"
+        f"{_conditions(wanted)} ORDER BY sequence DESC NULLS LAST LIMIT :limit"
     )
-    return [to_fact(row) for row in rows]
+    facts: list[StoredFact] = []
+    last = 2**63 - 1 if before is None else before - 1
+    while len(facts) < limit and last > 0:
+        bounds = {"after": 0, "last": last, "limit": limit, "reach": _reach(wanted, limit)}
+        rows = connection.execute(query, {**bounds, **_values(wanted)}).all()
+        left = limit - len(facts)
+        facts += [StoredFact(*row[1:]) for row in rows[:left] if row.sequence is not None]
+        last = rows[0].until - 1
+    return facts
 
 
 def read_one(connection: sa.Connection, sequence: int) -> StoredFact:
     """Return the fact of a sequence number, which exists."""
-    return to_fact(
-        connection.execute(
+    return StoredFact(
+        *connection.execute(
             sa.text(f"SELECT {COLUMNS} FROM events.log WHERE sequence = :sequence"),
             {"sequence": sequence},
         ).one()
     )
+
+
+def place_since(connection: sa.Connection, since: datetime) -> Cursor:
+    """Return a place at or before the first fact recorded at an instant or later."""
+    first = connection.execute(
+        sa.text("SELECT min(sequence) FROM events.log WHERE recorded_at >= :since"),
+        {"since": since},
+    ).scalar()
+    return head(connection) if first is None else place_before(connection, first)
 
 
 def place_before(connection: sa.Connection, sequence: int) -> Cursor:

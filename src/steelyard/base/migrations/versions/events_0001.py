@@ -160,10 +160,8 @@ BEGIN
     RETURN events.begin_epoch(fault) FROM events.epoch_fault() AS fault WHERE fault IS NOT NULL;
 END $$;
 
-CREATE FUNCTION events.append(
-    kinds text[], versions smallint[], subjects text[], occurred timestamptz[],
-    recorded timestamptz[], actors text[], payloads text[]
-) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+-- One document instead of an array for each column: the client writes it in one go.
+CREATE FUNCTION events.append(facts jsonb) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     LOCK TABLE events.log IN ROW EXCLUSIVE MODE;
@@ -171,10 +169,9 @@ BEGIN
         (epoch, kind, version, subject, occurred_at, recorded_at, actor, payload)
     SELECT
         (SELECT max(number) FROM events.epoch),
-        f.kind, f.version, f.subject, f.occurred_at, f.recorded_at, f.actor, f.payload::jsonb
-    FROM unnest(kinds, versions, subjects, occurred, recorded, actors, payloads)
-        WITH ORDINALITY
-        AS f (kind, version, subject, occurred_at, recorded_at, actor, payload, nth)
+        f.fact ->> 0, (f.fact ->> 1)::smallint, f.fact ->> 2, (f.fact ->> 3)::timestamptz,
+        (f.fact ->> 4)::timestamptz, f.fact ->> 5, f.fact -> 6
+    FROM jsonb_array_elements(facts) WITH ORDINALITY AS f (fact, nth)
     ORDER BY f.nth;
     -- After the insert: a reader that goes to sleep waits for transactions that may have missed
     -- its row here. NOTIFY takes a lock of the whole server until the commit is on the disk, so
@@ -185,10 +182,8 @@ BEGIN
 END $$;
 
 REVOKE ALL ON FUNCTION events.begin_epoch(text), events.ensure_epoch(), events.epoch_fault(),
-    events.append(text[], smallint[], text[], timestamptz[], timestamptz[], text[], text[])
-    FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION events.ensure_epoch(), events.epoch_fault(),
-    events.append(text[], smallint[], text[], timestamptz[], timestamptz[], text[], text[])
+    events.append(jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION events.ensure_epoch(), events.epoch_fault(), events.append(jsonb)
     TO steelyard_app;
 
 SELECT events.begin_epoch('first installation');
