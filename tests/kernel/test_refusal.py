@@ -13,6 +13,8 @@ class CreditLineIsSpent(Refusal):
 
 def test_the_code_is_the_name_in_small_letters() -> None:
     assert CreditLineIsSpent.code == "credit_line_is_spent"
+    words = {"kind": RefusalKind.CONFLICT, "en": "No.", "zh": "不。"}
+    assert type("ThisNeedsAPerson", (Refusal,), words).code == "this_needs_a_person"
 
 
 @pytest.mark.parametrize(

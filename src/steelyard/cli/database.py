@@ -15,11 +15,15 @@ app = typer.Typer(help="the database", cls=RefusingGroup, no_args_is_help=True)
 @app.command("migrate")
 def migrate_now(as_json: AsJson = False) -> None:
     """Bring the database to this release."""
-    from steelyard.web.platform import open_database_server
+    from steelyard.parties import roles
+    from steelyard.web.platform import open_database, open_database_server
 
-    with open_database_server(read_settings()) as urls:
+    settings = read_settings()
+    with open_database_server(settings) as urls:
         before = revisions(urls.application).present
         after = migrate(urls.owner).present
+        with open_database(settings) as database:
+            database.transact(roles.settle_built_in_roles)
     rows = [{"revision": r, "was_there": r in before} for r in after]
     show(rows, [Column("revision", "revision"), Column("was_there", "was there")], as_json=as_json)
 

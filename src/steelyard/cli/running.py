@@ -22,7 +22,7 @@ from steelyard.base.telemetry.metrics import prepare_metrics
 from steelyard.cli.output import Column, bars, out, show
 from steelyard.cli.supervisor import Child, Stopped, Supervisor
 from steelyard.kernel import Refusal, RefusalKind
-from steelyard.parties import RequestSigner, first_run
+from steelyard.parties import RequestSigner, first_run, roles
 from steelyard.simulation import OPENS_ON, Plan, play_history
 from steelyard.web.platform import open_database, open_database_server
 
@@ -115,16 +115,17 @@ class _DatabaseWatch:
 
 
 def _prepare(settings: Settings, url: str, owner_url: str) -> None:
-    """Bring the schema to this release, and let the business clock go on where it was."""
+    """Bring schema and roles to this release, and let the business clock go on where it was."""
     began = time.monotonic()
     if not revisions(url).is_current:
         if settings.database_url is not None and settings.owner_url is None:
             raise SchemaIsBehind
         migrate(owner_url)
-    _tell("database", began)
-    if not settings.in_production:
-        with open_database(settings) as database, database.unit_of_work() as unit:
+    with open_database(settings) as database, database.unit_of_work() as unit:
+        roles.settle_built_in_roles(unit)
+        if not settings.in_production:
             StoredBusinessClock(RealClock()).resume(unit.connection, speed=0)
+    _tell("database", began)
 
 
 def _first_run(settings: Settings) -> first_run.DemoPeople:
