@@ -26,8 +26,8 @@ class TownWasRefused(Refusal):
     """The platform said no to something the town has to do."""
 
     kind = RefusalKind.CONFLICT
-    en = "The platform refused {path}: {code}, {title}"
-    zh = "平台拒绝了 {path}：{code}，{title}"
+    en = "The platform refused {path} ({code}: {title})."
+    zh = "平台拒绝了 {path}（{code}：{title}）。"
 
 
 class TownClient:
