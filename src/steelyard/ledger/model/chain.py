@@ -20,15 +20,18 @@ def genesis(book: str, funds: str) -> bytes:
 def canonical(record: TransferRecord) -> bytes:
     """Return the bytes of a record that are hashed: its fields in a fixed order, by tabs.
 
-    No field can hold a tab: codes have none, and JSON writes it as two characters.
+    No field can hold a tab: codes have none, and JSON writes it as two characters. The hash itself
+    and `off_dated`, which follows from the dates, are not among them.
     """
-    r = record
+    (
+        book, at, id, kind, debit, credit, currency, posted, held, effective_on, _, cause,
+        debit_balance, credit_balance, refers_to, entry, decision_id, expires_at, metadata, _,
+    ) = record  # fmt: skip
     return (
-        f"{r.book}\t{r.at}\t{r.id}\t{r.kind}\t{r.debit}\t{r.credit}\t{r.currency}"
-        f"\t{r.posted_minor}\t{r.held_minor}\t{r.effective_on}\t{r.cause}"
-        f"\t{r.debit_balance}\t{r.credit_balance}\t{r.refers_to or ''}\t{r.entry or ''}"
-        f"\t{r.decision_id or ''}\t{'' if r.expires_at is None else r.expires_at}"
-        f"\t{r.metadata or ''}"
+        f"{book}\t{at}\t{id}\t{kind}\t{debit}\t{credit}\t{currency}\t{posted}\t{held}"
+        f"\t{effective_on}\t{cause}\t{debit_balance}\t{credit_balance}\t{refers_to or ''}"
+        f"\t{entry or ''}\t{decision_id or ''}\t{'' if expires_at is None else expires_at}"
+        f"\t{metadata or ''}"
     ).encode()
 
 

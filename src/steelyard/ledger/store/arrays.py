@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def plain(values: Iterable[object]) -> str:
@@ -14,6 +14,17 @@ def plain(values: Iterable[object]) -> str:
     '{1,NULL,True}'
     """
     return "{" + ",".join(["NULL" if v is None else str(v) for v in values]) + "}"
+
+
+def sparse(values: Sequence[object]) -> str:
+    """Return the literal of a column that is often all NULL: `unnest` fills up an empty array.
+
+    Examples
+    --------
+    >>> sparse([None, None]), sparse([None, 7])
+    ('{}', '{NULL,7}')
+    """
+    return plain(values) if any(v is not None for v in values) else "{}"
 
 
 def quoted(values: Iterable[str | None]) -> str:

@@ -17,7 +17,7 @@ from steelyard.ledger.model.accounts import (
 )
 from steelyard.ledger.model.decide import State
 from steelyard.ledger.model.transfers import Transfer, TransferRecord
-from steelyard.ledger.store.arrays import hexadecimal, plain, quoted
+from steelyard.ledger.store.arrays import hexadecimal, plain, quoted, sparse
 
 RECORD = (
     "book, at, id, kind, debit, credit, currency, posted_minor, held_minor, effective_on,"
@@ -30,10 +30,23 @@ _LOCK = """
     SELECT id, business_on, closed_through, last_at, head FROM ledger.book
     WHERE id = ANY(%s::text[]) ORDER BY id FOR UPDATE
 """
-_ACCOUNT = """
-    id, code, currency, closed, debits_posted, debits_held, credits_posted, credits_held,
-    debit_limit, credit_limit, mirrors
-"""
+# The columns come as texts of comma-separated values: a tenth of the time of as many rows.
+_ACCOUNT = ", ".join(
+    f"array_to_string(array_agg({column}), ',', '')"
+    for column in (
+        "id",
+        "code",
+        "currency",
+        "mirrors",
+        "closed::integer",
+        "debits_posted",
+        "debits_held",
+        "credits_posted",
+        "credits_held",
+        "debit_limit",
+        "credit_limit",
+    )
+)
 _ACCOUNTS_BY_ID = f"""
     SELECT {_ACCOUNT} FROM ledger.account WHERE book = %s AND id = ANY(%s::bigint[])
 """
@@ -64,8 +77,8 @@ _INSERT = """
             debit_balance, credit_balance, refers_to, entry, decision_id, expires_at, metadata,
             hash)
 """
-_QUOTED, _HEX = 18, 19
-"""Columns of a record that need quotes, and the hash."""
+_SPARSE, _QUOTED, _HEX = 14, 18, 19
+"""Columns of a record: the first that is often NULL, the one that needs quotes, and the hash."""
 
 
 def lock_books(driver: psycopg.Connection[Any], books: Collection[str]) -> dict[str, BookState]:
@@ -114,11 +127,11 @@ def _read_known(
 ) -> None:
     referred = {t.refers_to for t in batch if t.refers_to is not None}
     ids = {t.id for t in batch} | referred
-    for row in driver.execute(_KNOWN, (book, plain(ids))):
+    for row in driver.execute(_KNOWN, (book, plain([id.hex for id in ids]))):
         record = TransferRecord._make(row)
         state.known[book, record.id] = record
     if referred:
-        for (refers_to,) in driver.execute(_RESOLVED, (book, plain(referred))):
+        for (refers_to,) in driver.execute(_RESOLVED, (book, plain([id.hex for id in referred]))):
             state.resolved.add((book, refers_to))
 
 
@@ -136,19 +149,36 @@ def _read_accounts(
                 codes.append(reference)
         elif 0 < reference < 2**63:
             numbers.append(reference)
-    rows: list[Any] = []
+    found: list[tuple[Any, ...] | None] = []
     if numbers:
-        rows += driver.execute(_ACCOUNTS_BY_ID, (book, plain(numbers)))
+        found.append(driver.execute(_ACCOUNTS_BY_ID, (book, plain(numbers))).fetchone())
     if codes:
-        rows += driver.execute(_ACCOUNTS_BY_CODE, (book, plain(codes)))
-    for id, code, currency, closed, *counters, debit_limit, credit_limit, mirrors in rows:
-        if (book, id) in accounts:
-            accounts[book, code] = accounts[book, id]
-            continue
-        account = AccountState(id, currency, closed=closed, mirrors=mirrors)
-        account.restore((counters[0], counters[1], counters[2], counters[3]))
-        account.debit_limit, account.credit_limit = debit_limit, credit_limit
-        accounts[book, id] = accounts[book, code] = account
+        found.append(driver.execute(_ACCOUNTS_BY_CODE, (book, plain(codes))).fetchone())
+    for columns in found:
+        # Without a row the aggregates are NULL.
+        if columns is not None and columns[0] is not None:
+            _enter_accounts(book, [column.split(",") for column in columns], accounts)
+
+
+def _enter_accounts(
+    book: str, columns: list[list[str]], accounts: dict[tuple[str, AccountRef], AccountState]
+) -> None:
+    ids, codes, currencies, mirrors, closed, *numbers = columns
+    counters = zip(*(map(int, column) for column in numbers[:4]), strict=True)
+    limits = zip(*numbers[4:], strict=True)
+    for id, code, currency, mirror, is_closed, four, (debit_limit, credit_limit) in zip(
+        map(int, ids), codes, currencies, mirrors, closed, counters, limits, strict=True
+    ):
+        account = accounts.get((book, id))
+        if account is None:
+            account = AccountState(
+                id, currency, closed=is_closed == "1", mirrors=mirror if mirror else None
+            )
+            account.restore(four)
+            account.debit_limit = int(debit_limit) if debit_limit else None
+            account.credit_limit = int(credit_limit) if credit_limit else None
+            accounts[book, id] = account
+        accounts[book, code] = account
 
 
 def write_records(driver: psycopg.Connection[Any], records: Sequence[TransferRecord]) -> None:
@@ -158,9 +188,19 @@ def write_records(driver: psycopg.Connection[Any], records: Sequence[TransferRec
         by_book.setdefault(record.book, []).append(record)
     for book, ours in by_book.items():
         columns = list(zip(*ours, strict=True))
-        literals = [plain(column) for column in columns[1:_QUOTED]]
-        literals += [quoted(columns[_QUOTED]), hexadecimal(columns[_HEX])]
-        driver.execute(_INSERT, (book, *literals))
+        dense = [plain(column) for column in columns[1:_SPARSE]]
+        often_null = [sparse(column) for column in columns[_SPARSE:_QUOTED]]
+        metadata = columns[_QUOTED]
+        driver.execute(
+            _INSERT,
+            (
+                book,
+                *dense,
+                *often_null,
+                quoted(metadata) if any(metadata) else "{}",
+                hexadecimal(columns[_HEX]),
+            ),
+        )
 
 
 def expired_holds(driver: psycopg.Connection[Any], book: str, at: int, limit: int) -> list[UUID]:
