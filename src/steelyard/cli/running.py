@@ -253,7 +253,7 @@ def _start(
         environment["STEELYARD_IDENTITY_PROVIDER"] = f"http://{settings.host}:{port}"
         arguments = ("--host", settings.host, "--port", str(port))
         module = "steelyard.parties.providers.simulated"
-        supervisor.start(Child("identity provider", module, arguments))
+        supervisor.start(Child("identity provider", module, arguments, is_quiet=True))
     supervisor.start(Child("jobs", "steelyard.web.worker", environment=environment))
     descriptor = listening.fileno()
     for number in range(1, workers + 1):

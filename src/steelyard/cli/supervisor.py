@@ -33,6 +33,7 @@ class Child:
     module : run as `python -m module`
     arguments, environment : added to those of the supervisor
     passed : file descriptors that it inherits
+    is_quiet : whether what it prints is of no interest; what it logs still is
     is_finished_by : exit status that means "done, do not start again"; None keeps it alive always
     """
 
@@ -41,6 +42,7 @@ class Child:
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     passed: tuple[int, ...] = ()
+    is_quiet: bool = False
     is_finished_by: int | None = None
 
 
@@ -115,6 +117,7 @@ class Supervisor:
             env={**os.environ, **child.environment, LIFELINE: str(self._read)},
             pass_fds=(self._read, *child.passed),
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if child.is_quiet else None,
             start_new_session=True,
         )
         self._processes[child.name] = process

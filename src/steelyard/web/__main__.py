@@ -39,7 +39,7 @@ def main() -> None:
         loop="auto",
         http="httptools",
         access_log=False,
-        log_level=settings.log_level.lower(),
+        log_level="debug" if settings.log_level == "DEBUG" else "warning",
         log_config=None,
         timeout_graceful_shutdown=3,
         server_header=False,
