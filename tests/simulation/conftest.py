@@ -37,7 +37,7 @@ from tests.web.fixture import Town as Pulse
 from tests.web.fixture import serve
 
 REAL = datetime(2026, 11, 22, 9, tzinfo=UTC)
-PLAN = Plan(seed=4, customers=30, terminals=90, opens_on=date(2026, 1, 5))
+PLAN = Plan(seed=3, customers=30, terminals=90, opens_on=date(2026, 1, 5))
 PLAYED = 8
 
 

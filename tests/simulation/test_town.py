@@ -24,7 +24,16 @@ from steelyard.base import Database, Environment
 from steelyard.base.crypto import Keyring
 from steelyard.kernel import SteppingClock
 from steelyard.ledger import BookReader
-from steelyard.simulation import Plan, actions_between, day, found, play_history, town, truth
+from steelyard.simulation import (
+    Plan,
+    actions_between,
+    day,
+    found,
+    play_history,
+    report,
+    town,
+    truth,
+)
 from steelyard.simulation.life import Pace, Stopped, TownClient
 from steelyard.simulation.life.client import TownWasRefused
 from steelyard.simulation.life.present import RESTING, Life
@@ -178,13 +187,19 @@ def test_a_history_is_what_the_model_says(played: Database) -> None:
 
 def test_facts_bear_the_instant_of_the_action_and_no_label(played: Database) -> None:
     database = played
-    labels = truth(found(PLAN), PLAN.opens_on + timedelta(days=PLAYED - 1)).scenarios
+    people = found(PLAN)
+    labels = {
+        payment
+        for n in range(PLAYED)
+        for payment in truth(people, PLAN.opens_on + timedelta(days=n)).scenarios
+    }
     payments = {
         act.id: act
-        for act in actions_between(found(PLAN), OPENS_AT, OPENS_AT + timedelta(days=PLAYED))
+        for act in actions_between(people, OPENS_AT, OPENS_AT + timedelta(days=PLAYED))
         if isinstance(act, CardPayment)
     }
-    assert labels.keys() <= payments.keys()
+    assert labels
+    assert labels <= payments.keys()
     with database.unit_of_work() as unit:
         rows = unit.execute(
             "SELECT kind, subject, occurred_at, payload FROM events.log"
@@ -203,6 +218,29 @@ def test_facts_bear_the_instant_of_the_action_and_no_label(played: Database) -> 
         "currency",
     }  # fmt: skip
     assert {frozenset(keys) - {"reason"} for _, keys in shapes} == {frozenset(usual)}
+
+
+def test_the_report_counts_what_happened_and_scores_by_the_truth(played: Database) -> None:
+    found_out = report.report_town(played)
+    facts = told(played)
+    assert found_out.days == PLAYED
+    assert found_out.payments == sum(
+        facts[f"simulation.CardPayment{w}"] for w in ("Made", "Declined")
+    )
+    assert found_out.declined == facts["simulation.CardPaymentDeclined"]
+    assert found_out.customers == PLAN.customers
+    people = found(PLAN)
+    scenarios = Counter(
+        scenario
+        for n in range(PLAYED)
+        for scenario in truth(people, PLAN.opens_on + timedelta(days=n)).scenarios.values()
+    )
+    assert found_out.fraud == scenarios
+    assert scenarios
+    for scenario, n in scenarios.items():
+        assert found_out.fraud_share(scenario) == n / found_out.payments
+    assert {b.book: b.head for b in found_out.books} == heads(played)
+    assert all(b.is_sound and b.difference_minor == 0 for b in found_out.books)
 
 
 def test_a_history_is_played_once(client: httpx.Client, world: Database) -> None:
@@ -537,15 +575,15 @@ def test_a_real_process_is_killed_and_ends_with_the_same_head(
 # How days are cut
 
 
-def test_a_history_is_cut_at_every_third_hour_and_goes_on_from_anywhere() -> None:
+def test_a_history_is_cut_at_every_sixth_hour_and_goes_on_from_anywhere() -> None:
     spans = list(history_spans(OPENS_AT, OPENS_AT + timedelta(days=2)))
-    assert len(spans) == 16
+    assert len(spans) == 8
     assert [s.ends_the_day for s in spans].count(True) == 2
     assert all(a.end_at == b.start_at for a, b in pairwise(spans))
     rest = list(history_spans(OPENS_AT + timedelta(hours=7), OPENS_AT + timedelta(days=2)))
     assert rest[0].start_at == OPENS_AT + timedelta(hours=7)
-    assert rest[0].end_at == OPENS_AT + timedelta(hours=9)
-    assert rest[1:] == spans[3:]
+    assert rest[0].end_at == OPENS_AT + timedelta(hours=12)
+    assert rest[1:] == spans[2:]
 
 
 def test_the_present_is_cut_at_midnights_only() -> None:

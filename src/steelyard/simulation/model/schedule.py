@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from steelyard.simulation.model.actions import Action, CardPayment, Deposit, Refund, SignUp
 from steelyard.simulation.model.town import BEIJING, midnight
 
-SPAN = timedelta(hours=3)
+SPAN = timedelta(hours=6)
 """Of history: the business clock stands at the end of each span while it is sent."""
 
 QUIET_BEYOND = timedelta(days=1)
@@ -47,7 +47,7 @@ class Span:
 
 
 def history_spans(start_at: datetime, end_at: datetime) -> Iterator[Span]:
-    """Yield the spans of a history from one instant to another, three hours each.
+    """Yield the spans of a history from one instant to another, six hours each.
 
     A history that begins within a span begins with what is left of it.
 
@@ -55,7 +55,7 @@ def history_spans(start_at: datetime, end_at: datetime) -> Iterator[Span]:
     --------
     >>> opens_at = midnight(date(2026, 1, 5))
     >>> len(list(history_spans(opens_at, opens_at + timedelta(days=1))))
-    8
+    4
     """
     at = start_at
     while at < end_at:

@@ -48,6 +48,7 @@ __all__ = [
     "TownView",
     "found_town",
     "note_progress",
+    "read_clock",
     "read_town",
     "resume_clock",
     "set_clock",
@@ -234,6 +235,12 @@ def read_town(database: Database) -> TownView:
             _read_clock(database, connection),
             store.database_bytes(connection),
         )
+
+
+def read_clock(database: Database) -> ClockReading:
+    """Return what the business clock says."""
+    with database.reading() as connection:
+        return _read_clock(database, connection)
 
 
 def _read_clock(database: Database, connection: sa.Connection) -> ClockReading:
