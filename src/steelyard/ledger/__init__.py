@@ -1,5 +1,6 @@
 """The ledger: the only place where balances change."""
 
+from steelyard.ledger.charts import CHARTS, ChartIsOfOtherFunds, ChartIsUnknown
 from steelyard.ledger.model import refusals
 from steelyard.ledger.model.accounts import (
     Account,
@@ -19,6 +20,7 @@ from steelyard.ledger.service.books import (
     close_period,
     open_accounts,
     open_book,
+    open_chart,
     set_limits,
 )
 from steelyard.ledger.service.facts import TransferPosted
@@ -27,12 +29,15 @@ from steelyard.ledger.service.queue import GroupCommit, Item, Rider, RiderKind
 from steelyard.ledger.service.reader import BookReader, accounts_of, books, entry_of
 
 __all__ = [
+    "CHARTS",
     "REFUSALS",
     "Account",
     "AccountKind",
     "Answer",
     "Book",
     "BookReader",
+    "ChartIsOfOtherFunds",
+    "ChartIsUnknown",
     "Funds",
     "GroupCommit",
     "Head",
@@ -60,6 +65,7 @@ __all__ = [
     "expire_holds",
     "open_accounts",
     "open_book",
+    "open_chart",
     "post",
     "refusals",
     "reverse",

@@ -23,12 +23,15 @@ from steelyard.base.http import (
 from steelyard.base.http import refusals as refused_by
 from steelyard.kernel import CursorIsInvalid, Refusal, RefusalKind, UnknownCurrency
 from steelyard.ledger import (
+    CHARTS,
     REFUSALS,
     Account,
     AccountKind,
     Answer,
     Book,
     BookReader,
+    ChartIsOfOtherFunds,
+    ChartIsUnknown,
     Funds,
     Item,
     Kind,
@@ -44,6 +47,7 @@ from steelyard.ledger import (
     entry_of,
     open_accounts,
     open_book,
+    open_chart,
     post,
     refusals,
     reverse,
@@ -90,6 +94,8 @@ class BookIn(_In):
                 "funds": "client",
                 "timezone": "Asia/Shanghai",
                 "business_on": "2026-03-02",
+                "chart": "wallets",
+                "currencies": ["CNY"],
             }
         },
     )
@@ -99,6 +105,10 @@ class BookIn(_In):
     funds: Literal["own", "client"] = Field(description="whose money it keeps, for ever")
     timezone: Annotated[str, StringConstraints(max_length=60)] = "UTC"
     business_on: date = Field(description="its first business date")
+    chart: Text | None = Field(None, description="chart of accounts that it begins with")
+    currencies: list[Annotated[str, StringConstraints(max_length=3)]] = Field(
+        default_factory=list, max_length=20, description="in which the chart is opened"
+    )
 
 
 class BookOut(BaseModel):
@@ -128,6 +138,32 @@ class BookOut(BaseModel):
             transfers=book.transfers,
             head=book.head.hex(),
         )
+
+
+class ChartLineOut(BaseModel):
+    """An account of a chart."""
+
+    code: str
+    kind: Literal["asset", "liability", "equity", "income", "expense"]
+    name_en: str
+    name_zh: str
+
+
+class ChartOut(BaseModel):
+    """The accounts that a book of some business begins with."""
+
+    name: str
+    version: int
+    funds: Literal["own", "client"]
+    name_en: str
+    name_zh: str
+    lines: list[ChartLineOut]
+
+
+class ChartsOut(BaseModel):
+    """Every chart of accounts."""
+
+    items: list[ChartOut]
 
 
 class BooksOut(BaseModel):
@@ -505,6 +541,29 @@ _NO_BOOK = (refusals.BookNotFound,)
 _NO_ACCOUNT = (refusals.BookNotFound, refusals.AccountNotFound)
 
 
+@router.get("/charts", response_model=ChartsOut, responses=refused_by())
+def list_charts(read: Reads) -> ChartsOut:
+    """List the charts of accounts that a book can begin with."""
+    return ChartsOut(
+        items=[
+            ChartOut(
+                name=chart.name,
+                version=chart.version,
+                funds=chart.funds.value,
+                name_en=chart.en,
+                name_zh=chart.zh,
+                lines=[
+                    ChartLineOut(
+                        code=line.code, kind=line.kind.value, name_en=line.en, name_zh=line.zh
+                    )
+                    for line in chart.lines
+                ],
+            )
+            for chart in CHARTS.values()
+        ]
+    )
+
+
 @router.get("/books", response_model=BooksOut, responses=refused_by())
 def list_books(read: Reads) -> BooksOut:
     """List the books."""
@@ -516,10 +575,18 @@ def list_books(read: Reads) -> BooksOut:
     "/books",
     response_model=BookOut,
     status_code=201,
-    responses=refused_by(refusals.BookIsMalformed, refusals.BookExists, write=True),
+    responses=refused_by(
+        refusals.BookIsMalformed,
+        refusals.BookExists,
+        refusals.AccountExists,
+        ChartIsUnknown,
+        ChartIsOfOtherFunds,
+        UnknownCurrency,
+        write=True,
+    ),
 )
 def open_a_book(body: BookIn, write: Annotated[Write, writing("ledger.open_book")]) -> Response:
-    """Open a book; on the same terms again, nothing changes."""
+    """Open a book, with a chart of accounts if one is named; again, nothing changes."""
 
     def work(unit: UnitOfWork) -> BookOut:
         made = open_book(
@@ -530,6 +597,9 @@ def open_a_book(body: BookIn, write: Annotated[Write, writing("ledger.open_book"
             business_on=body.business_on,
             timezone=body.timezone,
         )
+        if body.chart is not None:
+            open_chart(unit, body.id, body.chart, currencies=body.currencies)
+            made = BookReader(unit.connection, body.id).book
         return BookOut.of(made)
 
     return write.run(work, status=201)
@@ -788,6 +858,9 @@ def list_movements(  # noqa: PLR0917  (query parameters)
     account: Annotated[int | None, Query(ge=1, lt=2**63, description="on either side")] = None,
     cause: Annotated[Cause | None, Query()] = None,
     entry: Annotated[UUID | None, Query()] = None,
+    metadata: Annotated[
+        list[Text] | None, Query(description="`key=value` that the metadata contain, all of them")
+    ] = None,
     effective_from: date | None = None,
     effective_to: date | None = None,
     cursor: Cursor = None,
@@ -798,6 +871,7 @@ def list_movements(  # noqa: PLR0917  (query parameters)
         account=account,
         cause=cause,
         entry=entry,
+        metadata=_metadata(metadata),
         effective_from=effective_from,
         effective_to=effective_to,
     )
@@ -896,3 +970,11 @@ def _some(reference: str) -> int | str:
     found = _account(reference)
     assert found is not None
     return found
+
+
+def _metadata(pairs: list[str] | None) -> dict[str, str | int | bool] | None:
+    """Return `key=value` pairs as a search; whole numbers are numbers, as they were posted."""
+    if not pairs:
+        return None
+    split = (pair.partition("=") for pair in pairs)
+    return {key: int(value) if value.isdecimal() else value for key, _, value in split}

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 from steelyard.base import UnitOfWork
 from steelyard.kernel.currency import Currency
+from steelyard.ledger.charts import ChartIsOfOtherFunds, chart
 from steelyard.ledger.model.accounts import (
     Account,
     AccountKind,
@@ -312,3 +313,23 @@ def close_period(uow: UnitOfWork, book: str, *, through: date) -> Book:
     moved = read_book(uow.driver, book)
     assert moved is not None
     return moved
+
+
+def open_chart(
+    uow: UnitOfWork, book: str, name: str, *, currencies: Sequence[str]
+) -> tuple[int, ...]:
+    """Open the accounts of a chart in some currencies; those that are there are kept.
+
+    Refusals
+    --------
+    book_not_found, unknown_currency, chart_is_unknown, account_exists
+    chart_is_of_other_funds : a chart of own funds in a book of client funds, or the reverse
+    """
+    chosen = chart(name)
+    found = read_book(uow.driver, book)
+    if found is None:
+        raise BookNotFound(about=book)
+    if found.funds is not chosen.funds:
+        raise ChartIsOfOtherFunds(chart=name, funds=chosen.funds.value, book=book)
+    accounts = [account for currency in currencies for account in chosen.accounts(currency)]
+    return open_accounts(uow, book, accounts, cause=chosen.cause)
