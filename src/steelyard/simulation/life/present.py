@@ -41,7 +41,7 @@ class Pace:
     """
 
     tick_seconds: float = 1.0
-    actions_a_tick: int = 200
+    actions_a_tick: int = 500
     cpu_share: float = 0.15
     disk_limit_bytes: int = 2_000_000_000
     disk_check_seconds: float = 30.0

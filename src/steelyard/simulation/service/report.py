@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -14,7 +14,14 @@ from steelyard.events import FactFilter, reading
 from steelyard.ledger import BookReader
 from steelyard.simulation import store
 from steelyard.simulation.chance import found
-from steelyard.simulation.model import BEIJING, Scenario, truth
+from steelyard.simulation.model import (
+    BEIJING,
+    Scenario,
+    Town,
+    actions_between,
+    midnight,
+    truth,
+)
 from steelyard.simulation.model.state import TownIsNotFounded, TownState
 from steelyard.simulation.service.facts import (
     CardPaymentDeclined,
@@ -88,13 +95,7 @@ def report_town(database: Database) -> TownReport:
         facts = _count_facts(connection)
         books = tuple(_report_book(connection, book) for book in (state.book, state.house))
     people = found(state.plan)
-    opens_on = state.plan.opens_on
-    days = (state.played_through.astimezone(BEIJING).date() - opens_on).days
-    fraud = Counter(
-        scenario
-        for day in range(days)
-        for scenario in truth(people, opens_on + timedelta(days=day)).scenarios.values()
-    )
+    days = (state.played_through.astimezone(BEIJING).date() - state.plan.opens_on).days
     made, declined = facts[CardPaymentMade.kind], facts[CardPaymentDeclined.kind]
     return TownReport(
         state=state,
@@ -104,9 +105,25 @@ def report_town(database: Database) -> TownReport:
         payments=made + declined,
         declined=declined,
         refunds=facts[CardPaymentRefunded.kind],
-        fraud=fraud,
+        fraud=_fraud(people, state.played_through, days),
         books=books,
     )
+
+
+def _fraud(people: Town, through: datetime, days: int) -> Counter[Scenario]:
+    """Count the fraud of the days lived through, and of today so far."""
+    opens_on = people.plan.opens_on
+    counted = Counter(
+        scenario
+        for n in range(days)
+        for scenario in truth(people, opens_on + timedelta(days=n)).scenarios.values()
+    )
+    today_on = opens_on + timedelta(days=days)
+    labels = truth(people, today_on)
+    for action in actions_between(people, midnight(today_on), through):
+        if (scenario := labels.of(action.id)) is not None:
+            counted[scenario] += 1
+    return counted
 
 
 def _count_facts(connection: sa.Connection) -> Counter[str]:
