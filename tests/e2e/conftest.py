@@ -36,7 +36,9 @@ def find_browser() -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="session")
+# Of a module and not of the session: while Playwright is started an event loop runs in this thread,
+# and the tests of other modules that run after would find it.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     program = find_browser()
     if program is None:
