@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from steelyard.base import Database, UnitOfWork
 from steelyard.events import Consumer, Heard, Runner, hears, operation, refusals
 from steelyard.events.service import bell
+from steelyard.events.service import runner as running
 from tests.conftest import Store
 from tests.events.elsewhere import CONSUMER
 from tests.events.lamps import LIT, append, light
@@ -27,6 +28,7 @@ def only_notified(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sleeper that looks at the log only when it is notified (within the patience of a test)."""
     monkeypatch.setattr(bell, "DUTY", PATIENCE * 2)
     monkeypatch.setattr(bell, "REGISTERED", PATIENCE * 8)
+    monkeypatch.setattr(running, "IDLE", PATIENCE * 2)
 
 
 def sleepers(store: Store) -> int:

@@ -27,7 +27,7 @@ from steelyard.events.store.log import (
     read_window,
 )
 
-BATCH = 500
+BATCH = 1_000
 LONGEST_BATCH = 0.5
 """Seconds after which a batch is cut short: its transaction must not last."""
 _ERROR_LENGTH = 500
