@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from steelyard.base import Database, Gate, NoPolicyGate, RealClock, Settings, StoredBusinessClock
 from steelyard.base.crypto import Keyring
 from steelyard.base.http import Verifier
+from steelyard.base.jobs.store import watch_jobs
 from steelyard.base.postgres import EmbeddedPostgres, bootstrap
 from steelyard.base.schema import SchemaIsBehind, migrate, revisions
-from steelyard.events import PostgresFactLog
+from steelyard.base.telemetry.metrics import watch_gauge
+from steelyard.events import PostgresFactLog, operation
 from steelyard.ledger import GroupCommit
 from steelyard.parties import HttpIdentityProvider, IdentityProvider, RequestVerifier
 
@@ -105,6 +108,13 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
 
     with ExitStack() as stack:
         database = stack.enter_context(open_database(settings, pool_size=pool_size))
+        watch_jobs(database)
+        watch_gauge(
+            "steelyard_consumer_lag_seconds",
+            "Real age of the oldest fact that a consumer lacks",
+            label="consumer",
+            read=partial(operation.lag_seconds, database),
+        )
         keyring = Keyring.open(settings)
         provider = None
         if settings.identity_provider is not None:

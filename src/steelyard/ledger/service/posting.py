@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import partial
 from uuid import UUID, uuid5
 
 from steelyard.base import UnitOfWork
+from steelyard.base.telemetry.metrics import TRANSFERS
 from steelyard.ledger.model.decide import decide, microseconds
 from steelyard.ledger.model.entries import link
 from steelyard.ledger.model.refusals import BookNotFound, accepted
@@ -54,7 +57,14 @@ def post(uow: UnitOfWork, transfers: Sequence[Transfer]) -> list[Answer]:
         write_records(uow.driver, decision.records)
     for record in decision.records:
         uow.record(transfer_posted(record), subject=subject_of(record))
+    uow.after_commit(partial(count_answers, decision.answers))
     return decision.answers
+
+
+def count_answers(answers: Iterable[Answer]) -> None:
+    """Count answers, by outcome, among the metrics."""
+    for outcome, count in Counter(answer.outcome for answer in answers).items():
+        TRANSFERS.labels(outcome.value).inc(count)
 
 
 def reverse(

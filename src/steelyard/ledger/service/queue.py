@@ -25,6 +25,7 @@ from steelyard.ledger.model.entries import link
 from steelyard.ledger.model.refusals import LedgerIsBusy, PostingIsUnknown
 from steelyard.ledger.model.transfers import Answer, Outcome, Transfer
 from steelyard.ledger.service.facts import subject_of, transfer_posted
+from steelyard.ledger.service.posting import count_answers
 from steelyard.ledger.store.posting import read_state, write_records
 
 R = TypeVar("R")
@@ -240,6 +241,7 @@ class GroupCommit:
             self._run(batch[middle:])
         else:
             self.batches += 1
+            count_answers(answer for own in answers for answer in own)
             _answer(batch, answers)
 
     def _insist(self, items: Sequence[Item]) -> list[Answers]:
