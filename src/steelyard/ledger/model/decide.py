@@ -54,8 +54,8 @@ class State:
         resolved or reversed
     """
 
-    books: Mapping[str, BookState]
-    accounts: Mapping[tuple[str, AccountRef], AccountState]
+    books: dict[str, BookState]
+    accounts: dict[tuple[str, AccountRef], AccountState]
     known: dict[tuple[str, UUID], TransferRecord] = field(default_factory=dict)
     resolved: set[tuple[str, UUID]] = field(default_factory=set)
 
