@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: setup up test test-long check bench help
+.PHONY: setup up test test-long check bench reference lock help
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -33,6 +33,9 @@ check: setup  ## lint, types, import contracts
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@PYTHONPATH=scripts $(BIN)/lint-imports
+
+reference: setup  ## write the reference pages again from the code
+	@$(BIN)/python scripts/reference.py
 
 lock: setup  # choose the newest versions that fit pyproject.toml and write them down
 	@$(BIN)/uv pip compile --quiet pyproject.toml --upgrade --all-extras --group dev --universal \

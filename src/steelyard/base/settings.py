@@ -42,7 +42,7 @@ class Settings:
     Attributes
     ----------
     home : folder of the embedded database, keys and logs (`STEELYARD_HOME`, `.steelyard`)
-    environment : `STEELYARD_ENV`
+    environment : development, test or production (`STEELYARD_ENV`)
     database_url : PostgreSQL of the operator for the application role (`STEELYARD_DATABASE_URL`);
         None means the embedded one
     owner_url : the same database for the owner role, which migrates (`STEELYARD_OWNER_URL`)
@@ -52,7 +52,8 @@ class Settings:
     workers : HTTP processes (`STEELYARD_WORKERS`)
     data : folder of data sets for imports and tests (`STEELYARD_DATA`)
     identity_provider : address of the identity provider (`STEELYARD_IDENTITY_PROVIDER`), or None
-    log_level, log_format : `STEELYARD_LOG_LEVEL`; `STEELYARD_LOG_FORMAT` json or text
+    log_level, log_format : least level that is logged (`STEELYARD_LOG_LEVEL`), as json or text
+        (`STEELYARD_LOG_FORMAT`)
     """
 
     home: Path

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Annotated
+
 import typer
 
 from steelyard.base import read_settings
@@ -58,3 +61,36 @@ def url(
 
     with open_database_server(read_settings()) as urls:
         out.print(urls.owner if owner else urls.application, soft_wrap=True, highlight=False)
+
+
+@app.command("jobs")
+def jobs(as_json: AsJson = False) -> None:
+    """Count the jobs, and show how many workers are heard."""
+    from steelyard.base.jobs import job_counts
+    from steelyard.web.platform import open_database
+
+    with open_database(read_settings()) as database, database.reading() as connection:
+        row = asdict(job_counts(connection))
+    show([row], [Column(key, key.replace("_", " "), right=True) for key in row], as_json=as_json)
+
+
+@app.command("dead-jobs")
+def dead_jobs(as_json: AsJson = False) -> None:
+    """List the jobs that failed at their last try and wait for a person."""
+    from steelyard.base.jobs import list_dead
+    from steelyard.web.platform import open_database
+
+    with open_database(read_settings()) as database, database.reading() as connection:
+        rows = [asdict(job) for job in list_dead(connection, limit=200)]
+    columns = [Column(key, key) for key in ("id", "name", "attempts", "failed_at", "error")]
+    show(rows, columns, as_json=as_json)
+
+
+@app.command("replay-job")
+def replay_job(number: Annotated[int, typer.Argument(help="id of a dead job")]) -> None:
+    """Let a dead job run again, with all its tries; the steps that it had done stay done."""
+    from steelyard.base.jobs import replay_dead
+    from steelyard.web.platform import open_database
+
+    with open_database(read_settings()) as database:
+        database.transact(lambda unit: replay_dead(unit, number), actor="operator:cli")
