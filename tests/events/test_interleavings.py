@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 
 from steelyard.base import Database, UnitOfWork
 from steelyard.events import Consumer, Heard, drain, hears
-from steelyard.events.model.log import Cursor
-from steelyard.events.service import delivery
+from steelyard.events.model.log import NOTHING, Cursor, FactFilter
 from steelyard.events.service.delivery import Delivery, Outcome
-from steelyard.events.store.log import open_window
+from steelyard.events.store.log import open_window, read_window
 from tests.conftest import Store
 from tests.events.lamps import LIT, append, light
 
@@ -93,10 +92,7 @@ def test_sequence_order_against_transaction_order(store: Store, database: Databa
     assert seen == [("a", 1), ("b", 1)]
 
 
-def test_what_a_consumer_records_itself_reaches_it(
-    database: Database, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """PostgreSQL leaves a transaction's own id out of its snapshot, though others are later."""
+def test_what_a_consumer_records_itself_reaches_it(database: Database) -> None:
     seen: list[int] = []
 
     @hears(LIT)
@@ -105,16 +101,26 @@ def test_what_a_consumer_records_itself_reaches_it(
         if heard.fact.nth < 3:
             unit.record(type(heard.fact)(lamp="echo", nth=heard.fact.nth + 1), subject="lamp:echo")
 
-    def open_late(connection: sa.Connection, cursor: Cursor) -> Cursor:
-        # A later transaction has ended, so that the delivery's own id lies inside its snapshot.
-        with psycopg.connect(store.conninfo()) as other:
-            xid(other)
-        return open_window(connection, cursor)
-
-    monkeypatch.setattr(delivery, "open_window", open_late)
     light(database, "echo", 1)
     drain(database, [Consumer("lamps.echo", (echo,))])
     assert seen == [1, 2, 3]
+
+
+def test_a_window_does_not_count_its_own_transaction_as_seen(
+    database: Database, store: Store
+) -> None:
+    """PostgreSQL leaves a transaction's own id out of its snapshot, though others are later."""
+    with database.unit_of_work() as unit:
+        xid(unit.driver)
+        light(database, "other", 1)
+        append(unit.driver, "own", [1])
+        window = open_window(unit.connection, Cursor(0, NOTHING))
+        facts, behind = read_window(unit.connection, window, FactFilter(), limit=9)
+        assert [fact.subject for fact in facts] == ["lamp:other"]
+    with database.reading() as connection:
+        window = open_window(connection, behind)
+        facts, behind = read_window(connection, window, FactFilter(), limit=9)
+    assert [fact.subject for fact in facts] == ["lamp:own"]
 
 
 class Interleaving:

@@ -63,8 +63,9 @@ class Bell:
         """Give the leases back and stop listening."""
         self._stopping.set()
         self.ring()
-        with suppress(DBAPIError), self.database.engine.begin() as connection:
-            wake(connection)  # it may be asleep
+        # It may be asleep. The pool may be closed already, so nothing is left in it.
+        with suppress(DBAPIError), own_connection(self.database) as (connection, _):
+            wake(connection)
         self._thread.join()
 
     @property

@@ -125,7 +125,7 @@ class Delivery:
         name, version = self.consumer.name, self.consumer.version
         with self.database.engine.connect() as connection:
             outside = connection.execution_options(isolation_level="AUTOCOMMIT")
-            look = rows.glance(outside, name, version, self.consumer.kinds)
+            look = rows.glance(outside, name, version, self._filter)
         if look is None:
             enrol(self.database, self.consumer)
             return Step(Outcome.DELIVERED)
@@ -141,15 +141,15 @@ class Delivery:
         if not look.has_facts:
             return Step(Outcome.IDLE)
         # What has failed before is tried alone.
-        return self._deliver(1 if look.place.attempts else self.batch)
+        return self._deliver(look, 1 if look.place.attempts else self.batch)
 
-    def _deliver(self, limit: int) -> Step:
+    def _deliver(self, look: rows.Glance, limit: int) -> Step:
         """Deliver a batch; when a fact in it fails, what stood before it, then the fact alone."""
         while True:
             trial = _Trial(self.consumer.handlers[0])
             try:
                 with self.database.unit_of_work(actor=self.consumer.actor) as unit:
-                    return self._take(unit, limit, trial)
+                    return self._take(unit, look, limit, trial)
             except Exception as error:
                 if not trial.batch or _is_of_the_database(error):
                     raise
@@ -157,14 +157,16 @@ class Delivery:
                     return self._fail(trial, error)
                 limit = trial.index or len(trial.batch) // 2
 
-    def _take(self, unit: UnitOfWork, limit: int, trial: _Trial) -> Step:
+    def _take(self, unit: UnitOfWork, look: rows.Glance, limit: int, trial: _Trial) -> Step:
         consumer = self.consumer
         place = rows.lock_place(unit.connection, consumer.name, consumer.version)
         if place is None:
             return Step(Outcome.BUSY)
         if place.is_stopped or place.replay_from is not None:
             return Step(Outcome.DELIVERED)  # it changed since the look: look again
-        at = open_window(unit.connection, place.cursor)
+        at = look.window
+        if place.cursor != look.place.cursor:
+            at = open_window(unit.connection, place.cursor)
         if at.taking is None:
             if at != place.cursor:
                 self._move(unit, at, place.delivered_sequence)

@@ -136,42 +136,41 @@ def lock_row(connection: sa.Connection, name: str, version: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What a look without a lock showed: the row, and whether there is work for the consumer."""
+    """What a look without a lock showed.
+
+    Attributes
+    ----------
+    window : the place inside its window, opened if there is something unseen
+    has_facts : whether there is something to deliver in it, or much to pass over
+    has_letters : whether somebody wants a dead letter replayed
+    """
 
     place: Place
+    window: Cursor
     has_facts: bool
     has_letters: bool
 
 
 _GLANCE = sa.text(
-    f"SELECT {_PLACE},"
-    " (SELECT max(number) FROM events.epoch) > c.epoch AS is_behind_epoch,"
-    " coalesce(new.heard, false) OR coalesce(new.facts, 0) >= :skipped AS has_new,"
-    " EXISTS (SELECT FROM events.dead_letter AS d WHERE d.consumer = c.name"
+    f"SELECT {_PLACE}, EXISTS (SELECT FROM events.dead_letter AS d WHERE d.consumer = c.name"
     "  AND d.consumer_version = c.version AND d.state = 'replaying') AS has_letters"
-    " FROM events.consumer AS c LEFT JOIN LATERAL ("
-    "  SELECT bool_or(kind = ANY(CAST(:kinds AS text[]))) AS heard, count(*) AS facts FROM ("
-    "   SELECT l.kind FROM events.log AS l WHERE c.taking IS NULL AND l.epoch = c.epoch"
-    "   AND (l.position >= pg_snapshot_xmax(c.seen)"
-    "    OR l.position = ANY(ARRAY(SELECT pg_snapshot_xip(c.seen))))"
-    "   LIMIT :skipped) AS l"
-    " ) AS new ON true"
-    " WHERE c.name = :name AND c.version = :version"
+    " FROM events.consumer AS c WHERE c.name = :name AND c.version = :version"
 )
 
 
-def glance(
-    connection: sa.Connection, name: str, version: int, kinds: Sequence[str]
-) -> Glance | None:
+def glance(connection: sa.Connection, name: str, version: int, heard: FactFilter) -> Glance | None:
     """Look for work without a lock and without writing; None when there is no such consumer."""
-    row = connection.execute(
-        _GLANCE, {"name": name, "version": version, "kinds": kinds, "skipped": SKIPPED}
-    ).one_or_none()
+    row = connection.execute(_GLANCE, {"name": name, "version": version}).one_or_none()
     if row is None:
         return None
     place = _to_place(row)
-    has_facts = place.cursor.taking is not None or row.is_behind_epoch or row.has_new
-    return Glance(place, has_facts, row.has_letters)
+    window = open_window(connection, place.cursor)
+    has_facts = place.cursor.taking is not None or window.epoch != place.cursor.epoch
+    if not has_facts and window.taking is not None:
+        has_facts = window.last - window.after >= SKIPPED or bool(
+            read_window(connection, window, heard, limit=1)[0]
+        )
+    return Glance(place, window, has_facts, row.has_letters)
 
 
 _MOVE = sa.text(

@@ -36,7 +36,7 @@ _SETTLED = (
 )
 # What `seen` does not show began after it or was running in it; the index finds both.
 _UNSEEN = (
-    "epoch = :epoch AND (position >= pg_snapshot_xmax(CAST(:seen AS pg_snapshot))"
+    "epoch = :epoch AND (position >= CAST(:from AS xid8)"
     f" OR position = ANY(CAST(:running AS xid8[]))) AND {_SETTLED}"
 )
 
@@ -118,9 +118,12 @@ _NOW = (
     " CAST(pg_current_snapshot() AS text) AS now,"
     " CAST(pg_current_xact_id_if_assigned() AS text) AS own"
 )
+# OFFSET 0: or the planner, if it thinks the unseen ones many, looks for the least of them by
+# walking through all the seen ones.
 _BOUNDS = sa.text(
     f"{_NOW}, min(sequence) AS first, max(sequence) AS last,"
-    f" CAST(max(position) AS text) AS highest FROM events.log WHERE {_UNSEEN}"
+    " CAST(max(position) AS text) AS highest"
+    f" FROM (SELECT sequence, position FROM events.log WHERE {_UNSEEN} OFFSET 0) AS unseen"
 )
 # From the beginning of an epoch: the ends of two indexes instead of a walk through all of it.
 _ALL_BOUNDS = sa.text(
@@ -143,7 +146,7 @@ def _snapshot(row: Any) -> Snapshot:
 def _unseen(cursor: Cursor) -> dict[str, object]:
     return {
         "epoch": cursor.epoch,
-        "seen": str(cursor.seen),
+        "from": str(cursor.seen.xmax),
         "running": [str(xid) for xid in cursor.seen.running],
     }
 
