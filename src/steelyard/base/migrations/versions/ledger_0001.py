@@ -381,6 +381,73 @@ CREATE TRIGGER transfers_are_taken AFTER INSERT ON ledger.transfer
     FOR EACH STATEMENT EXECUTE FUNCTION ledger.take_transfers();
 """
 
+_READING = r"""
+-- Locks a book, then reads what a batch is about, in statements of their own that see what the
+-- holder of the lock before us committed. The columns of the accounts come as texts of values with
+-- commas between, which cost the client a tenth of as many rows. Planned as index look-ups whatever
+-- the statistics say, like `take_transfers`.
+CREATE FUNCTION ledger.lock_and_read(
+    the_book text, ids uuid[], numbers bigint[], codes text[],
+    OUT business_on date, OUT closed_through date, OUT last_at bigint, OUT head bytea,
+    OUT any_is_known boolean, OUT a_id text, OUT a_code text, OUT a_currency text,
+    OUT a_mirrors text, OUT a_closed text, OUT a_debits_posted text, OUT a_debits_held text,
+    OUT a_credits_posted text, OUT a_credits_held text, OUT a_debit_limit text,
+    OUT a_credit_limit text
+) LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    SELECT b.business_on, b.closed_through, b.last_at, b.head
+        INTO business_on, closed_through, last_at, head
+        FROM ledger.book b WHERE b.id = the_book FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    any_is_known := EXISTS (
+        SELECT FROM ledger.transfer t WHERE t.book = the_book AND t.id = ANY(ids));
+    IF cardinality(codes) = 0 THEN
+        SELECT array_to_string(array_agg(a.id), ',', ''),
+               array_to_string(array_agg(a.code), ',', ''),
+               array_to_string(array_agg(a.currency), ',', ''),
+               array_to_string(array_agg(a.mirrors), ',', ''),
+               array_to_string(array_agg(a.closed::integer), ',', ''),
+               array_to_string(array_agg(a.debits_posted), ',', ''),
+               array_to_string(array_agg(a.debits_held), ',', ''),
+               array_to_string(array_agg(a.credits_posted), ',', ''),
+               array_to_string(array_agg(a.credits_held), ',', ''),
+               array_to_string(array_agg(a.debit_limit), ',', ''),
+               array_to_string(array_agg(a.credit_limit), ',', '')
+        INTO a_id, a_code, a_currency, a_mirrors, a_closed, a_debits_posted, a_debits_held,
+             a_credits_posted, a_credits_held, a_debit_limit, a_credit_limit
+        FROM ledger.account a WHERE a.book = the_book AND a.id = ANY(numbers);
+    ELSE
+        SELECT array_to_string(array_agg(a.id), ',', ''),
+               array_to_string(array_agg(a.code), ',', ''),
+               array_to_string(array_agg(a.currency), ',', ''),
+               array_to_string(array_agg(a.mirrors), ',', ''),
+               array_to_string(array_agg(a.closed::integer), ',', ''),
+               array_to_string(array_agg(a.debits_posted), ',', ''),
+               array_to_string(array_agg(a.debits_held), ',', ''),
+               array_to_string(array_agg(a.credits_posted), ',', ''),
+               array_to_string(array_agg(a.credits_held), ',', ''),
+               array_to_string(array_agg(a.debit_limit), ',', ''),
+               array_to_string(array_agg(a.credit_limit), ',', '')
+        INTO a_id, a_code, a_currency, a_mirrors, a_closed, a_debits_posted, a_debits_held,
+             a_credits_posted, a_credits_held, a_debit_limit, a_credit_limit
+        FROM (SELECT i.* FROM ledger.account i WHERE i.book = the_book AND i.id = ANY(numbers)
+              UNION
+              SELECT c.* FROM ledger.account c WHERE c.book = the_book AND c.code = ANY(codes)) a;
+    END IF;
+END $$;
+
+-- The recorded transfers of these ids, and those that resolved or reversed one of them.
+CREATE FUNCTION ledger.known_transfers(the_book text, ids uuid[])
+RETURNS SETOF ledger.transfer LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    RETURN QUERY SELECT t.* FROM ledger.transfer t WHERE t.book = the_book AND t.id = ANY(ids);
+    RETURN QUERY SELECT t.* FROM ledger.transfer t
+        WHERE t.book = the_book AND t.refers_to = ANY(ids) AND t.id <> ALL(ids);
+END $$;
+"""
+
 _APPEND_ONLY = "".join(
     f"""
     CREATE TRIGGER {table}_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.{table}
@@ -391,5 +458,5 @@ _APPEND_ONLY = "".join(
 
 
 def upgrade() -> None:
-    for part in (_BOOKS, _ACCOUNTS, _TRANSFERS, _APPEND_ONLY):
+    for part in (_BOOKS, _ACCOUNTS, _TRANSFERS, _READING, _APPEND_ONLY):
         op.execute(part)
