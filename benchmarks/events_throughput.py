@@ -46,13 +46,14 @@ Rows = list[list[Any]]
 def run(quick: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
     """Return one table: what was done, ours and the peer's rate, and their ratio."""
     rounds = 1 if quick else 3
-    scale = 1 if quick else 5
+    scale = 1 if quick else 3
     with ground() as here:
         database = here.database()
         _assert_equal(here, database)
+        _fill(here, database, 10_000 if quick else 40_000)
         rows = [
-            *_appending(here, database, rounds, scale),
             *_consuming(here, database, rounds),
+            *_appending(here, database, rounds, scale),
             *_notifying(here, seconds=1 if quick else 3, rounds=rounds),
             ["naive reader under 6 writers", "0 lost", _lost_by_the_naive(here), ""],
         ]
@@ -79,6 +80,14 @@ def _compare(
         rates[1].append(_timed(count, peer))
     mine, other = statistics.median(rates[0]), statistics.median(rates[1])
     return [name, round(mine), round(other), f"{mine / other:.1f}"]
+
+
+def _fill(here: Ground, database: Database, count: int) -> None:
+    with psycopg.connect(here.conninfo()) as connection:
+        for start in range(0, count, 1_000):
+            facts = parcels(1_000, start=start)
+            record(database, facts)
+            peer_append(connection, facts)
 
 
 def _appending(here: Ground, database: Database, rounds: int, scale: int) -> Rows:
