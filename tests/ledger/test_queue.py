@@ -55,13 +55,14 @@ def locked(store: Store) -> Iterator[psycopg.Connection[Any]]:
 def writer_waits(store: Store) -> int:
     """Return the server process of the writer once it waits for the book."""
     with psycopg.connect(store.conninfo("postgres"), autocommit=True) as admin:
-        while True:
+        for _ in range(100_000):
             row = admin.execute(
                 "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-                " AND wait_event_type = 'Lock' AND query LIKE '%%ledger.book%%'"
+                " AND wait_event_type = 'Lock' AND query LIKE '%%lock_and_read%%'"
             ).fetchone()
             if row is not None:
                 return int(row[0])
+    raise AssertionError("the writer does not come")
 
 
 def test_an_answer_is_given_when_it_is_durable(database: Database) -> None:
