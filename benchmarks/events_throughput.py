@@ -55,7 +55,12 @@ def run(quick: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
             *_consuming(here, database, rounds),
             *_appending(here, database, rounds, scale),
             *_notifying(here, seconds=1 if quick else 3, rounds=rounds),
-            ["naive reader under 6 writers", "0 lost", _lost_by_the_naive(here), ""],
+            [
+                "facts lost by a reader of `id > last` under 6 writers",
+                "",
+                _lost_by_the_naive(here),
+                "",
+            ],
         ]
         database.close()
     return {
