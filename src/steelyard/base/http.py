@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, TypeVar
 
 from fastapi import Depends, Header, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from steelyard.base.crypto import Keyring
 from steelyard.base.database import Database, UnitOfWork
@@ -259,6 +259,12 @@ def writing(verb: str) -> Any:
 
 Cursor = Annotated[str | None, Query(description="cursor of the next page")]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="items on a page")]
+
+
+class BodyIn(BaseModel):
+    """The body of a request: a field that it does not have is refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class PageOut(BaseModel):

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, Field, JsonValue, StringConstrain
 
 from steelyard.base import UnitOfWork
 from steelyard.base.http import (
+    BodyIn,
     Cursor,
     Limit,
     PageOut,
@@ -137,7 +138,7 @@ class Consumers(BaseModel):
     items: list[ConsumerOut]
 
 
-class ReplayIn(BaseModel):
+class ReplayIn(BodyIn):
     """Which version of the consumer, and from where."""
 
     version: int = Field(1, ge=1, lt=2**15)
@@ -197,7 +198,7 @@ class DeadLetters(PageOut):
     items: list[DeadLetterOut]
 
 
-class SettlementIn(BaseModel):
+class SettlementIn(BodyIn):
     """What shall become of a dead letter, and why."""
 
     settlement: operation.Settlement

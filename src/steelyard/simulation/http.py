@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from steelyard.base import ClockGoesBackwards, RefusedInProduction, UnitOfWork
-from steelyard.base.http import Read, Write, reading, refusals, writing
+from steelyard.base.http import BodyIn, Read, Write, reading, refusals, writing
 from steelyard.simulation import Plan, cards, fees, town
 
 router = APIRouter(prefix="/v1/simulation", tags=["simulation"])
@@ -22,7 +22,7 @@ _ON_CARDS = (town.TownIsNotFounded, cards.TooManyCardPayments, RefusedInProducti
 _Code = Annotated[str, Field(min_length=1, max_length=120)]
 
 
-class PlanIn(BaseModel):
+class PlanIn(BodyIn):
     """What the town is made from; two towns of one plan are the same town."""
 
     seed: Annotated[int, Field(ge=-(2**53) + 1, lt=2**53)] = 1
@@ -86,14 +86,14 @@ class TownOut(BaseModel):
         )
 
 
-class ClockIn(BaseModel):
+class ClockIn(BodyIn):
     """Where the business clock is to stand, and how fast it goes on from there."""
 
     at: AwareDatetime | None = Field(None, description="null: where it stands now")
     speed: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 
-class ProgressIn(BaseModel):
+class ProgressIn(BodyIn):
     """How far the town has lived, and how far the next span reaches."""
 
     played_through: AwareDatetime
@@ -105,7 +105,7 @@ class ProgressIn(BaseModel):
     )
 
 
-class CardPaymentIn(BaseModel):
+class CardPaymentIn(BodyIn):
     """A card payment that is asked for; its id is that of the transfer it becomes."""
 
     id: UUID
@@ -120,13 +120,13 @@ class CardPaymentIn(BaseModel):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 
-class CardPaymentsIn(BaseModel):
+class CardPaymentsIn(BodyIn):
     """Card payments in the order in which they happened."""
 
     payments: Annotated[list[CardPaymentIn], Field(min_length=1, max_length=cards.BATCH)]
 
 
-class RefundIn(BaseModel):
+class RefundIn(BodyIn):
     """A refund: the mirror of one whole payment."""
 
     id: UUID
@@ -138,7 +138,7 @@ class RefundIn(BaseModel):
     merchant: UUID
 
 
-class RefundsIn(BaseModel):
+class RefundsIn(BodyIn):
     """Refunds in the order in which they happened."""
 
     refunds: Annotated[list[RefundIn], Field(min_length=1, max_length=cards.BATCH)]
@@ -169,7 +169,7 @@ class CardAnswersOut(BaseModel):
         )
 
 
-class FeesIn(BaseModel):
+class FeesIn(BodyIn):
     """Which business day the fees are charged on: the open one, before it is closed."""
 
     business_on: date

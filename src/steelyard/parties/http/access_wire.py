@@ -12,7 +12,7 @@ from fastapi import Response
 from pydantic import BaseModel, Field
 
 from steelyard.base import UnitOfWork
-from steelyard.base.http import PageOut, Write
+from steelyard.base.http import BodyIn, PageOut, Write
 from steelyard.parties import api_keys, approvals, passkeys, roles, sessions, staff
 
 UserName = Annotated[str, Field(min_length=1, max_length=60, examples=["li.lei"])]
@@ -57,13 +57,13 @@ class Done(BaseModel):
     done: bool = True
 
 
-class ReasonIn(BaseModel):
+class ReasonIn(BodyIn):
     """Why."""
 
     reason: Reason
 
 
-class PasswordSignInIn(BaseModel):
+class PasswordSignInIn(BodyIn):
     """The first step of a member of staff."""
 
     user_name: UserName
@@ -71,7 +71,7 @@ class PasswordSignInIn(BaseModel):
     deliver: sessions.Delivery = sessions.Delivery.COOKIE
 
 
-class CodeSignInIn(BaseModel):
+class CodeSignInIn(BodyIn):
     """The second step: a code of the authenticator app, or a recovery code."""
 
     pending: Token
@@ -79,13 +79,13 @@ class CodeSignInIn(BaseModel):
     deliver: sessions.Delivery = sessions.Delivery.COOKIE
 
 
-class PendingIn(BaseModel):
+class PendingIn(BodyIn):
     """The sign-in under way."""
 
     pending: Token
 
 
-class PasskeySignInIn(BaseModel):
+class PasskeySignInIn(BodyIn):
     """The second step: what `navigator.credentials.get` returned."""
 
     pending: Token
@@ -93,13 +93,13 @@ class PasskeySignInIn(BaseModel):
     deliver: sessions.Delivery = sessions.Delivery.COOKIE
 
 
-class PhoneIn(BaseModel):
+class PhoneIn(BodyIn):
     """A customer's phone."""
 
     phone: Annotated[str, Field(max_length=40, examples=["+8615400001234"])]
 
 
-class PhoneSignInIn(BaseModel):
+class PhoneSignInIn(BodyIn):
     """The code that was sent to a customer's phone."""
 
     request: Token
@@ -172,7 +172,7 @@ class MeOut(BaseModel):
     roles: list[RoleInForce] = Field(default_factory=list)
 
 
-class PasswordChangeIn(BaseModel):
+class PasswordChangeIn(BodyIn):
     """One's own password."""
 
     old: Password
@@ -186,7 +186,7 @@ class AuthenticatorOut(BaseModel):
     uri: str | None = Field(default=None, description=f"for a QR code; {ONCE}")
 
 
-class CodeIn(BaseModel):
+class CodeIn(BodyIn):
     """A code of the app that is set up."""
 
     code: Code
@@ -205,7 +205,7 @@ class OptionsOut(BaseModel):
     options: dict[str, Any]
 
 
-class PasskeyIn(BaseModel):
+class PasskeyIn(BodyIn):
     """What `navigator.credentials.create` returned."""
 
     token: Token
@@ -240,7 +240,7 @@ class Passkeys(BaseModel):
     items: list[PasskeyOut]
 
 
-class NewStaffIn(BaseModel):
+class NewStaffIn(BodyIn):
     """A person to hire."""
 
     user_name: UserName
@@ -317,7 +317,7 @@ class Roles(BaseModel):
     items: list[RoleOut]
 
 
-class RoleIn(BaseModel):
+class RoleIn(BodyIn):
     """A role to make or change."""
 
     audience: roles.Audience = roles.Audience.STAFF
@@ -330,7 +330,7 @@ class RoleIn(BaseModel):
     )
 
 
-class RoleGrantIn(BaseModel):
+class RoleGrantIn(BodyIn):
     """A role to give."""
 
     role: Annotated[str, Field(examples=["analyst"])]
@@ -339,7 +339,7 @@ class RoleGrantIn(BaseModel):
     )
 
 
-class ApprovedIn(BaseModel):
+class ApprovedIn(BodyIn):
     """Something that two people do."""
 
     approval: UUID | None = Field(
@@ -426,7 +426,7 @@ class ApprovalPage(PageOut):
     items: list[ApprovalOut]
 
 
-class ApprovalIn(BaseModel):
+class ApprovalIn(BodyIn):
     """Something to be approved."""
 
     kind: Annotated[str, Field(examples=["access.grant_role"])]
@@ -435,7 +435,7 @@ class ApprovalIn(BaseModel):
     expires_in_s: Annotated[int | None, Field(ge=60, le=2_592_000)] = None
 
 
-class DecisionIn(BaseModel):
+class DecisionIn(BodyIn):
     """A yes to what was shown."""
 
     shown_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -474,18 +474,18 @@ class TwoPeopleOut(BaseModel):
     password: str | None = Field(default=None, description=ONCE)
 
 
-class ApiKeyIn(BaseModel):
+class ApiKeyIn(BodyIn):
     """A key to make for a machine."""
 
     name: Annotated[str, Field(min_length=1, max_length=100, examples=["settlement robot"])]
     kind: api_keys.ApiKeyKind = api_keys.ApiKeyKind.SIGNED
     role: str | None = None
-    entitlements: Verbs = []
+    entitlements: Verbs = Field(default_factory=list)
     party: UUID | None = None
     expires_at: datetime | None = None
 
 
-class RotationIn(BaseModel):
+class RotationIn(BodyIn):
     """How long the old secret stays valid."""
 
     overlap_s: Annotated[int, Field(ge=0, le=2_592_000)] = 86_400

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from steelyard.base.http import Caller, NotEntitled, PageOut
+from steelyard.base.http import BodyIn, Caller, NotEntitled, PageOut
 from steelyard.parties import (
     IdentityLevel,
     Party,
@@ -49,7 +49,7 @@ def anybody(caller: Caller, verb: str) -> None:
         raise NotEntitled(actor=caller.actor, verb=verb)
 
 
-class CustomerIn(BaseModel):
+class CustomerIn(BodyIn):
     """A natural person; every personal field may be missing."""
 
     personal: dict[PersonalField, str] = Field(
@@ -61,7 +61,7 @@ class CustomerIn(BaseModel):
     channel: Channel = "api"
 
 
-class LegalPersonIn(BaseModel):
+class LegalPersonIn(BodyIn):
     """A merchant or institution."""
 
     legal_name: Annotated[str, Field(min_length=1, max_length=200, examples=["青竹书店有限公司"])]
@@ -144,7 +144,7 @@ class PartiesFound(BaseModel):
     items: list[PartyOut]
 
 
-class SearchIn(BaseModel):
+class SearchIn(BodyIn):
     """An exact value; in the body, so that it is in no log of addresses."""
 
     field: PersonalField
@@ -158,26 +158,26 @@ class PersonalOut(BaseModel):
     personal: dict[PersonalField, str]
 
 
-class CorrectionIn(BaseModel):
+class CorrectionIn(BodyIn):
     """Fields to give or correct."""
 
     personal: Annotated[dict[PersonalField, str], Field(min_length=1)]
 
 
-class StateChangeIn(BaseModel):
+class StateChangeIn(BodyIn):
     """Why, and the version seen, if the change is to be refused when somebody else was faster."""
 
     reason: Reason
     version: int | None = None
 
 
-class ReasonIn(BaseModel):
+class ReasonIn(BodyIn):
     """Why."""
 
     reason: Reason
 
 
-class RelationIn(BaseModel):
+class RelationIn(BodyIn):
     """What a party is to this legal person."""
 
     party: UUID
@@ -214,7 +214,7 @@ class Relations(BaseModel):
     items: list[RelationOut]
 
 
-class AccountLinkIn(BaseModel):
+class AccountLinkIn(BodyIn):
     """An account by reference, and what the party is to it."""
 
     account: Annotated[str, Field(pattern=r"^[a-z][a-z_]*:.+", examples=["account:client/1"])]
@@ -248,7 +248,7 @@ class Purposes(BaseModel):
     items: list[PurposeOut]
 
 
-class ConsentTextIn(BaseModel):
+class ConsentTextIn(BodyIn):
     """The next version of a text, in both languages."""
 
     zh: Annotated[str, Field(min_length=1)]
@@ -287,7 +287,7 @@ class ConsentTexts(BaseModel):
     items: list[ConsentTextOut]
 
 
-class ConsentIn(BaseModel):
+class ConsentIn(BodyIn):
     """The text the person was shown, and where."""
 
     purpose: str
@@ -295,7 +295,7 @@ class ConsentIn(BaseModel):
     channel: Channel = "api"
 
 
-class WithdrawalIn(BaseModel):
+class WithdrawalIn(BodyIn):
     """Where the person took the consent back."""
 
     channel: Channel = "api"
@@ -338,7 +338,7 @@ class Consents(BaseModel):
     items: list[ConsentStandingOut]
 
 
-class StepIn(BaseModel):
+class StepIn(BodyIn):
     """What a step needs: `sent` and `code` for `phone`, `portrait` (base64) for `face`."""
 
     sent: UUID | None = None
@@ -384,14 +384,14 @@ class Attempts(BaseModel):
     items: list[AttemptOut]
 
 
-class RulingIn(BaseModel):
+class RulingIn(BodyIn):
     """What a person rules about a disputed attempt."""
 
     finding: identity.Finding
     reason: Reason
 
 
-class DeviceIn(BaseModel):
+class DeviceIn(BodyIn):
     """What the party came in with; the fingerprint is kept as a keyed hash only."""
 
     fingerprint: Annotated[str, Field(min_length=8, max_length=500)]
@@ -452,14 +452,14 @@ class DeviceOut(BaseModel):
         )
 
 
-class ContactIn(BaseModel):
+class ContactIn(BodyIn):
     """A further way to reach the party."""
 
     kind: PersonalField
     value: Annotated[str, Field(min_length=1, max_length=500)]
 
 
-class QuietIn(BaseModel):
+class QuietIn(BodyIn):
     """Hours of every day in which nobody writes, in local time; all null clears them."""
 
     from_time: time | None = None
