@@ -80,11 +80,11 @@ def named_workers(connection: sa.Connection) -> int:
 def test_a_schema_that_is_behind_is_said(make_store: Callable[[], Store]) -> None:
     behind = make_store()
     with psycopg.connect(behind.conninfo("steelyard_owner"), autocommit=True) as connection:
-        connection.execute("DELETE FROM alembic_version WHERE version_num = 'base_0003'")
+        connection.execute("DELETE FROM alembic_version WHERE version_num = 'base_0004'")
     database = Database(behind.url, facts=PostgresFactLog())
     found = readiness(database)
     assert not found.ok
-    assert "base_0003" in named(found, "schema").detail
+    assert "base_0004" in named(found, "schema").detail
     database.close()
 
 

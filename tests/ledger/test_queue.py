@@ -226,7 +226,7 @@ class Failing:
             raise error
 
 
-GONE = psycopg.OperationalError("the connection is lost")
+GONE = sa.exc.OperationalError(None, None, psycopg.OperationalError("the connection is lost"))
 VICTIM = psycopg.errors.DeadlockDetected("chosen")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -22,6 +23,8 @@ LastWrite = Callable[["UnitOfWork", list[Any]], None]
 
 _ATTEMPTS = 5
 _RETRIED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+_FRESH_SECONDS = 1.0
+"""A pooled connection that answered so lately is not asked whether it lives: a round trip less."""
 
 
 class UnitOfWork:
@@ -123,11 +126,12 @@ class Database:
             url,
             pool_size=pool_size,
             max_overflow=pool_size,
-            pool_pre_ping=True,
             # A failing statement is logged without its values: they may be somebody's.
             hide_parameters=True,
             connect_args={"options": "-c timezone=UTC"},
         )
+        sa.event.listen(self.engine, "checkin", _note_use)
+        sa.event.listen(self.engine, "checkout", _ping_if_idle)
 
     @contextmanager
     def unit_of_work(self, *, actor: str = "system:steelyard") -> Iterator[UnitOfWork]:
@@ -147,6 +151,12 @@ class Database:
         except Refusal:
             outcome = "refused"
             raise
+        except psycopg.Error as error:
+            # Of a statement given to the driver itself: callers see one kind of error.
+            is_lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+            raise sa.exc.DBAPIError.instance(
+                None, None, error, psycopg.Error, True, is_lost and not error.sqlstate
+            ) from error
         finally:
             UNITS_OF_WORK.labels(outcome).inc()
         unit.finish()
@@ -182,3 +192,18 @@ class Database:
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+
+def _note_use(_: Any, record: Any) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _ping_if_idle(driver: psycopg.Connection[Any], record: Any, _: Any) -> None:
+    """Ask a connection that was idle for a while whether it lives; the pool replaces a dead one."""
+    if time.monotonic() - record.info.get("used_at", 0.0) < _FRESH_SECONDS:
+        return
+    try:
+        driver.execute("")
+        driver.rollback()
+    except psycopg.Error as error:
+        raise sa.exc.DisconnectionError from error

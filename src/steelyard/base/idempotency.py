@@ -18,6 +18,17 @@ from steelyard.base.database import Database, UnitOfWork
 from steelyard.base.telemetry.metrics import IDEMPOTENCY
 from steelyard.kernel import Refusal, RefusalKind
 
+_TAKE = sa.text(
+    "SELECT is_held, body_hash, status, answer FROM base.take_key(:scope, :key, :lock, :in_session)"
+)
+
+
+_STORE = sa.text(
+    "INSERT INTO base.idempotency (scope, key, body_hash, status, answer)"
+    " VALUES (:scope, :key, :hash, :status, :answer)"
+    " ON CONFLICT (scope, key) DO UPDATE SET status = :status, answer = :answer"
+)
+
 
 class IdempotencyKeyWasUsed(Refusal):
     """The key came before with another body."""
@@ -68,19 +79,12 @@ def idempotent(
     call = _Call(scope, key, hashlib.sha256(body).digest())
 
     def run(unit: UnitOfWork) -> Answer:
-        known = call.take(unit.connection, lock="pg_try_advisory_xact_lock")
+        known = call.take(unit.connection)
         if known is not None:
             return known
         answer = work(unit)
-        unit.execute(
-            "INSERT INTO base.idempotency (scope, key, body_hash, status, answer)"
-            " VALUES (:scope, :key, :hash, :status, :answer)"
-            " ON CONFLICT (scope, key) DO UPDATE SET status = :status, answer = :answer",
-            scope=scope,
-            key=key,
-            hash=call.hash,
-            status=answer.status,
-            answer=answer.body,
+        unit.connection.execute(
+            _STORE, {**call.values, "status": answer.status, "answer": answer.body}
         )
         return answer
 
@@ -107,7 +111,7 @@ def idempotent_in_steps(
     call = _Call(scope, key, hashlib.sha256(body).digest())
     with database.engine.connect() as holder:
         try:
-            known = call.take(holder, lock="pg_try_advisory_lock")
+            known = call.take(holder, in_session=True)
             if known is not None:
                 return known
             holder.execute(
@@ -156,19 +160,17 @@ class _Call:
     def values(self) -> dict[str, Any]:
         return {"scope": self.scope, "key": self.key, "hash": self.hash}
 
-    def take(self, connection: sa.Connection, *, lock: str) -> Answer | None:
-        """Hold the key, and return the stored answer if there is one."""
-        if not connection.execute(sa.text(f"SELECT {lock}(:lock)"), {"lock": self.lock}).scalar():
+    def take(self, connection: sa.Connection, *, in_session: bool = False) -> Answer | None:
+        """Hold the key, and return the stored answer if there is one.
+
+        It is held until the transaction ends, or `in_session` until it is unlocked.
+        """
+        values = {**self.values, "lock": self.lock, "in_session": in_session}
+        row = connection.execute(_TAKE, values).one()
+        if not row.is_held:
             IDEMPOTENCY.labels("in_flight").inc()
             raise RequestIsInFlight(key=self.key)
-        row = connection.execute(
-            sa.text(
-                "SELECT body_hash, status, answer FROM base.idempotency"
-                " WHERE scope = :scope AND key = :key"
-            ),
-            {"scope": self.scope, "key": self.key},
-        ).one_or_none()
-        if row is None:
+        if row.body_hash is None:
             IDEMPOTENCY.labels("done").inc()
             return None
         if bytes(row.body_hash) != self.hash:

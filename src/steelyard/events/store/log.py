@@ -21,8 +21,8 @@ CHANNEL = "steelyard_events"
 REACH = 5_000
 _ENSURED = "steelyard.events.epoch"
 
-_APPEND = sa.text("SELECT events.append(CAST(:facts AS jsonb))")
-_ENSURE_EPOCH = sa.text("SELECT events.ensure_epoch()")
+_APPEND = "SELECT events.append(%s::jsonb)"
+_ENSURE_EPOCH = "SELECT events.ensure_epoch()"
 COLUMNS = (
     "sequence, CAST(CAST(position AS text) AS bigint) AS position, epoch, kind, version, subject,"
     " occurred_at, recorded_at, written_at, actor, CAST(payload AS text) AS payload"
@@ -68,7 +68,14 @@ class PostgresFactLog:
             )
             for f in facts
         ]
-        connection.execute(_APPEND, {"facts": msgspec.json.encode(rows).decode()})
+        _driver(connection).execute(_APPEND, (msgspec.json.encode(rows).decode(),))
+
+
+def _driver(connection: sa.Connection) -> psycopg.Connection[Any]:
+    """Return the driver's connection, which a writer may have put into pipeline mode."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver
 
 
 @contextmanager
@@ -96,7 +103,8 @@ def ensure_epoch(connection: sa.Connection) -> None:
     """
     if _ENSURED in connection.info:
         return
-    if connection.execute(_ENSURE_EPOCH).scalar_one() is None:
+    begun = _driver(connection).execute(_ENSURE_EPOCH).fetchone()
+    if begun == (None,):
         connection.info[_ENSURED] = True  # a begun epoch may still be rolled back: ask again
 
 

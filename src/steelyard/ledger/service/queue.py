@@ -254,8 +254,8 @@ class GroupCommit:
                 with self._database.unit_of_work() as uow:
                     answers = self._post(uow, items)
                 return answers
-            except (DBAPIError, psycopg.Error) as error:
-                cause = error.orig if isinstance(error, DBAPIError) else error
+            except DBAPIError as error:
+                cause = error.orig
                 # A deadlock is also an OperationalError of the driver: asked first.
                 was_victim = isinstance(cause, _AGAIN)
                 if not was_victim and not isinstance(cause, _GONE):
@@ -273,32 +273,34 @@ class GroupCommit:
         decision = decide(
             transfers, read_state(uow.driver, transfers), at=microseconds(uow.now), stale=stale
         )
-        answers: list[Answers] = []
-        recorded: list[Recorded] = []
-        riders: dict[str, list[Any]] = {}
-        now, start = uow.now, 0
-        for item in items:
-            end = start + len(item.transfers)
-            own = tuple(decision.answers[start:end])
-            start = end
-            answers.append(own)
-            if own[0].outcome is not Outcome.CREATED:
-                continue
-            for answer in own:
-                record = answer.record
-                assert record is not None
-                posted, subject = transfer_posted(record), subject_of(record)
-                recorded.append(Recorded(posted, subject, now, now, item.actor))
-            for fact, subject in item.facts:
-                recorded.append(Recorded(fact, subject, now, now, item.actor))
-            for rider in item.riders:
-                riders.setdefault(rider.kind, []).append(rider.row)
-        if decision.records:
-            write_records(uow.driver, decision.records)
+        # Sent without waiting: the server writes the rows while the facts are made.
+        with uow.driver.pipeline():
+            if decision.records:
+                write_records(uow.driver, decision.records)
+            answers: list[Answers] = []
+            recorded: list[Recorded] = []
+            riders: dict[str, list[Any]] = {}
+            now, start = uow.now, 0
+            for item in items:
+                end = start + len(item.transfers)
+                own = tuple(decision.answers[start:end])
+                start = end
+                answers.append(own)
+                if own[0].outcome is not Outcome.CREATED:
+                    continue
+                for answer in own:
+                    record = answer.record
+                    assert record is not None
+                    posted, subject = transfer_posted(record), subject_of(record)
+                    recorded.append(Recorded(posted, subject, now, now, item.actor))
+                for fact, subject in item.facts:
+                    recorded.append(Recorded(fact, subject, now, now, item.actor))
+                for rider in item.riders:
+                    riders.setdefault(rider.kind, []).append(rider.row)
+            if recorded:
+                self._database.facts.write(uow.connection, recorded)
         for kind in sorted(riders):
             self._riders[kind].write(uow.connection, riders[kind])
-        if recorded:
-            self._database.facts.write(uow.connection, recorded)
         return answers
 
     def _lock_riders(self, uow: UnitOfWork, items: Sequence[Item]) -> set[Any]:
