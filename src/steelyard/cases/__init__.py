@@ -1,0 +1,1 @@
+"""The cases room: one work queue for people."""

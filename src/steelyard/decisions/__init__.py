@@ -1,0 +1,1 @@
+"""The decisions room: policies, models, the decision log."""

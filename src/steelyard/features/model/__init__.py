@@ -1,0 +1,1 @@
+"""Pure: definitions, events, formulas, engines."""
