@@ -1,17 +1,29 @@
 """What a feature is, said once; every engine computes it from this definition.
 
-The meaning, the same for all engines. The events of an entity are ordered by (instant, sequence).
-Asked at an event that stands at (t, s), a feature looks at the events of its kinds and condition
-that have the same value of the entity's field, and lie in the closed window from t - delay - window
-to t - delay; without a delay, those up to (t, s), itself included, or excluded if `before`. Events
-that lack the entity's field, or the aggregated field, are not looked at. Of a label it sees the
-value that was told at or before t. What there is nothing to compute from is missing, not zero:
-only a count, a sum and a distinct count of nothing are zero.
+The meaning, the same for all engines. Whatever is folded, event or label, has a sequence that rises
+in the order of arrival. An answer sees only what had come by then: asked at an event of instant t
+and sequence s, a feature looks at the events of its kinds and conditions that
 
-An event is late when its instant lies before the watermark, which is the highest instant folded
-before it. Up to `LATENESS_MS` late it is put in its place, and answered as if it had come in time;
-what was answered before stays as it was recorded. An event later than that is counted, flagged and
-not folded, by every engine alike.
+- have a sequence of at most s (below s if `before`: the event itself is left out),
+- have the same value of the entity's field as the event asked at, whatever its kind is,
+- have the aggregated field, if there is one, and
+- lie in the closed window from t - delay - window to t - delay (from ever, without a window).
+
+Of a label, aggregated or in a condition, it sees the value told at or before t by the labels of a
+sequence below s: the one with the highest (instant, sequence) among them. Until then the event
+lacks the field. A label whose event has not been folded when it comes, or that is told for an
+instant before its event, is counted, flagged and not folded.
+
+A flag is 1 or 0 where it is added up. What there is nothing to compute from is missing, not zero:
+only a count, a sum and a distinct count of nothing are zero. Asked at an event that lacks the
+entity's field, every feature of that entity is missing.
+
+An event is late when its instant lies before the watermark, which is the highest instant of all
+events folded before it (labels do not move it). Up to and including `LATENESS_MS` late it is put in
+its place: itself answered as if it had come in time, and seen by whoever asks afterwards; what was
+answered before stays as it was recorded. An event later than that is counted, flagged, not folded
+and not seen, and every feature asked at it is missing, in every engine alike. (So an event from
+the future would shut out the present: the edge refuses it.)
 """
 
 from __future__ import annotations
@@ -27,6 +39,10 @@ DAY = 24 * HOUR
 LATENESS_MS = HOUR
 """How late an event may come and still be folded."""
 
+LARGEST = 2**40
+"""The largest magnitude of an integer field; the edge refuses more. The exact integers of a
+formula, at most n n LARGEST LARGEST, then fit in 128 bits for eight million events in a window."""
+
 
 class Aggregate(StrEnum):
     """What is made of the values in the window. n: how many, s: their sum, q: sum of squares."""
@@ -38,20 +54,20 @@ class Aggregate(StrEnum):
     MIN = "min"
     MAX = "max"
     STD = "std"
-    """Of the sample, from integers: sqrt((n q - s s) / (n (n - 1))); missing below two values."""
+    """Of the sample, from exact integers; missing below two values."""
     DISTINCT = "distinct"
     """How many different values."""
     LAST = "last"
-    """The value at the latest place in the window."""
+    """The value of the latest by (instant, sequence)."""
     FIRST_SEEN = "first_seen"
     """Milliseconds since the first of the events; 0 at itself."""
     TIME_SINCE = "time_since"
     """Milliseconds since the latest of the events; with `before` since the one before this."""
     RATIO = "ratio"
-    """First of `parts` over the second; missing if the second is missing or zero."""
+    """First of `parts` over the second; missing if either is missing or the second is zero."""
     ZSCORE = "zscore"
-    """This event's own value against n, s, q of the window: (x - s / n) / std; missing with std
-    missing or zero."""
+    """The own value of the event asked at, of whatever kind, against n, s, q of the window; missing
+    where the value or the deviation is missing, or the deviation is zero."""
 
 
 class Compare(StrEnum):
@@ -76,13 +92,17 @@ class Where:
 class Feature:
     """A number about an entity, as of an event.
 
+    A ratio states its name, entity, kinds, parts and words; window, conditions, delay and `before`
+    are those of its parts, and its own stay at their defaults.
+
     Attributes
     ----------
     name : `entity_what_window`, unique in the catalogue, e.g. `card_payment_count_1h`
     entity : field of the event that names the entity (`customer`, `card`, `device`, ...)
     kinds : the kinds of events that are counted
     aggregate : what is made of them
-    field : the aggregated field; None for counts and instants
+    field : the aggregated field; None for counts and instants. Integers and flags are added up,
+        integers have a minimum and a maximum; a label is added up only
     window_ms : length; None is all that ever was
     where : conditions, all of which the counted event fits
     delay_ms : how long ago the window ends (label delay)
@@ -113,6 +133,9 @@ class Feature:
                  Aggregate.DISTINCT, Aggregate.LAST, Aggregate.ZSCORE}  # fmt: skip
         if (self.field is not None) != (self.aggregate in needs):
             raise ValueError(f"{self.name}: {self.aggregate} and its field do not fit")
+        own = (self.window_ms, self.where, self.delay_ms, self.before)
+        if self.parts is not None and own != (None, (), 0, False):
+            raise ValueError(f"{self.name}: the window of a ratio is that of its parts")
         if self.window_ms is not None and self.window_ms <= 0:
             raise ValueError(f"{self.name}: a window is longer than nothing")
         if self.delay_ms < 0 or (self.delay_ms and self.before):

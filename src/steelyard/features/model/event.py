@@ -45,9 +45,10 @@ class EventKind:
     Attributes
     ----------
     name : `card_payment`, `log_in`, ...
-    fields : type of each field; those named in `entities` key the state of features
-    entities : fields that name an entity (`customer`, `card`, `device`, ...)
-    labels : fields that are not known when the event happens, but told later by a `Label`
+    fields : type of each field, labels included; those named in `entities` key the state
+    entities : text fields that name an entity (`customer`, `card`, `device`, ...)
+    labels : fields that are not known when the event happens, but told later by a `Label`; an
+        event does not carry them
     en, zh : what it is, for people
     """
 
@@ -64,7 +65,7 @@ class Label(NamedTuple):
 
     It counts from `at_ms` on, which is never before the event; a feature with a delay looks at
     the event only when the delay is over. A second label of the same field replaces the first
-    from its own instant on.
+    from its own instant on. A flag is told as 1 or 0.
     """
 
     kind: str
