@@ -40,8 +40,7 @@ LATENESS_MS = HOUR
 """How late an event may come and still be folded."""
 
 LARGEST = 2**40
-"""The largest magnitude of an integer field; the edge refuses more. The exact integers of a
-formula, at most n n LARGEST LARGEST, then fit in 128 bits for eight million events in a window."""
+"""The largest magnitude of an integer field; the edge refuses more."""
 
 
 class Aggregate(StrEnum):

@@ -2,9 +2,9 @@
 
 The engines find n (how many), s (sum) and q (sum of squares) by ways of their own and share these
 formulas, so that equal integers give equal floats, to the bit. A formula adds and multiplies exact
-integers first (unbounded here, 128 bits wide in columns), makes each a float by rounding to nearest
-once, and goes on with divisions, products and square roots of floats, which IEEE 754 defines to the
-last bit.
+integers of any size first; integer over integer is rounded once, to the nearest float, as Python
+divides; what follows are quotients, products and square roots of floats, which IEEE 754 defines to
+the last bit.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from math import sqrt
 
 
 def mean(n: int, s: int) -> float | None:
-    """Return float(s) / float(n); None without values."""
-    return float(s) / float(n) if n else None
+    """Return s / n, correctly rounded; None without values."""
+    return s / n if n else None
 
 
 def standard_deviation(n: int, s: int, q: int) -> float | None:
-    """Return sqrt(float(n q - s s) / float(n (n - 1))); None below two values.
+    """Return sqrt((n q - s s) / (n (n - 1))) of integers; None below two values.
 
     Examples
     --------
@@ -27,13 +27,13 @@ def standard_deviation(n: int, s: int, q: int) -> float | None:
     """
     if n < 2:
         return None
-    return sqrt(float(n * q - s * s) / float(n * (n - 1)))
+    return sqrt((n * q - s * s) / (n * (n - 1)))
 
 
 def z_score(x: int, n: int, s: int, q: int) -> float | None:
     """Return how many standard deviations x lies above the mean; None where there is none.
 
-    It is float(n x - s) / (float(n) * deviation).
+    It is the integer n x - s, made a float, over the product of the floats n and deviation.
     """
     deviation = standard_deviation(n, s, q)
     if not deviation:
@@ -42,7 +42,10 @@ def z_score(x: int, n: int, s: int, q: int) -> float | None:
 
 
 def ratio(first: float | None, second: float | None) -> float | None:
-    """Return float(first) / float(second); None where one is missing or the second is zero."""
+    """Return first / second; None where one is missing or the second is zero.
+
+    Two integers are divided as integers.
+    """
     if first is None or not second:
         return None
-    return float(first) / float(second)
+    return first / second
