@@ -1,0 +1,1 @@
+"""Pure: policies, scorecards, models, their mathematics."""
