@@ -1,0 +1,108 @@
+"""The kinds of events that features look at.
+
+Every kind carries fields that are worked out when it comes in (`derived.complete`): the local hour,
+night and weekend, and pairs such as `customer_device`, which are entities of their own: what is
+counted for a pair tells a habit from a novelty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from steelyard.features.model.event import EventKind, FieldType
+
+_TEXT, _INTEGER, _FLAG = FieldType.TEXT, FieldType.INTEGER, FieldType.FLAG
+CALENDAR = ("hour", "is_night", "is_weekend")
+_CALENDAR = {"hour": _INTEGER, "is_night": _FLAG, "is_weekend": _FLAG}
+
+
+def _kind(name: str, entities: str, texts: str, *, en: str, zh: str, numbers: str = "",
+          flags: str = "", labels: str = "") -> EventKind:  # fmt: skip
+    """Return a kind from its fields, by type, blank between them; every label is a flag."""
+    fields = {
+        **dict.fromkeys([*entities.split(), *texts.split()], _TEXT),
+        **dict.fromkeys(numbers.split(), _INTEGER),
+        **dict.fromkeys([*flags.split(), *labels.split()], _FLAG),
+        **_CALENDAR,
+    }
+    return EventKind(name, fields, tuple(entities.split()), en, zh, tuple(labels.split()))
+
+
+def _by_name(kinds: Iterable[EventKind]) -> dict[str, EventKind]:
+    return {kind.name: kind for kind in kinds}
+
+
+KINDS = _by_name([
+    _kind(
+        "card_payment",
+        "customer card account device ip merchant terminal payee "
+        "customer_merchant customer_device customer_hour",
+        "currency country industry",
+        numbers="amount_minor",
+        flags="is_online",
+        labels="is_fraud",
+        en="A card payment is asked for.",
+        zh="请求一笔刷卡付款。",
+    ),
+    _kind(
+        "card_decline",
+        "customer card account device ip merchant terminal",
+        "currency reason",
+        numbers="amount_minor",
+        en="A card payment was declined.",
+        zh="一笔刷卡付款被拒绝。",
+    ),
+    _kind(
+        "card_refund",
+        "customer card account merchant",
+        "currency payment",
+        numbers="amount_minor",
+        en="A merchant gave back a card payment.",
+        zh="商户退回一笔刷卡付款。",
+    ),
+    _kind(
+        "log_in",
+        "customer device ip phone customer_device customer_ip customer_country customer_hour",
+        "country method",
+        flags="succeeded",
+        labels="is_takeover",
+        en="Somebody tries to sign in as a customer.",
+        zh="有人以客户身份登录。",
+    ),
+    _kind(
+        "sign_up",
+        "customer device ip phone",
+        "channel region",
+        labels="is_fake",
+        en="A customer was registered.",
+        zh="新客户注册。",
+    ),
+    _kind(
+        "loan_application",
+        "customer device ip phone address employer product customer_device",
+        "currency purpose",
+        numbers="amount_minor income_minor term_months",
+        labels="is_fraud is_default",
+        en="A customer applies for a loan.",
+        zh="客户申请贷款。",
+    ),
+    _kind(
+        "withdrawal",
+        "customer account payee device ip customer_payee customer_device",
+        "currency",
+        numbers="amount_minor",
+        labels="is_fraud",
+        en="A customer asks to move money out.",
+        zh="客户请求转出资金。",
+    ),
+    _kind(
+        "merchant_application",
+        "merchant owner device ip phone address payee",
+        "country industry",
+        numbers="monthly_minor",
+        labels="is_fraud",
+        en="A merchant applies to be taken on.",
+        zh="商户申请入网。",
+    ),
+])  # fmt: skip
+"""Every kind by name."""
