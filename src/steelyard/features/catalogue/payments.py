@@ -34,40 +34,151 @@ def _customer() -> list[Feature]:
     return [
         *counts,
         *sums,
-        *pays.each(_A.MEAN, "1d 7d 30d", ("Mean card payment of the customer", "客户笔均刷卡金额"), "amount_minor"),  # noqa: E501
-        *pays.each(_A.MIN, "7d", ("Smallest card payment of the customer", "客户最小单笔刷卡金额"), "amount_minor"),  # noqa: E501
-        *pays.each(_A.STD, "30d", ("Deviation of the customer's card payments", "客户刷卡金额标准差"), "amount_minor"),  # noqa: E501
-        *prior.each(_A.MAX, "30d", ("Largest earlier card payment of the customer", "客户此前最大单笔刷卡金额"), "amount_minor"),  # noqa: E501
-        *prior.each(_A.ZSCORE, "30d", ("This amount against the customer's own card payments, in deviations", "本笔金额相对客户自身刷卡的偏离倍数"), "amount_minor"),  # noqa: E501
-        *Family("customer", _PAYMENT, "payment_hour", before=True).each(_A.ZSCORE, "30d", ("This hour of the day against the customer's own, in deviations", "本笔时刻相对客户自身习惯的偏离倍数"), "hour"),  # noqa: E501
+        *pays.each(
+            _A.MEAN,
+            "1d 7d 30d",
+            ("Mean card payment of the customer", "客户笔均刷卡金额"),
+            "amount_minor",
+        ),
+        *pays.each(
+            _A.MIN,
+            "7d",
+            ("Smallest card payment of the customer", "客户最小单笔刷卡金额"),
+            "amount_minor",
+        ),
+        *pays.each(
+            _A.STD,
+            "30d",
+            ("Deviation of the customer's card payments", "客户刷卡金额标准差"),
+            "amount_minor",
+        ),
+        *prior.each(
+            _A.MAX,
+            "30d",
+            ("Largest earlier card payment of the customer", "客户此前最大单笔刷卡金额"),
+            "amount_minor",
+        ),
+        *prior.each(
+            _A.ZSCORE,
+            "30d",
+            (
+                "This amount against the customer's own card payments, in deviations",
+                "本笔金额相对客户自身刷卡的偏离倍数",
+            ),
+            "amount_minor",
+        ),
+        *Family("customer", _PAYMENT, "payment_hour", before=True).each(
+            _A.ZSCORE,
+            "30d",
+            (
+                "This hour of the day against the customer's own, in deviations",
+                "本笔时刻相对客户自身习惯的偏离倍数",
+            ),
+            "hour",
+        ),
         *nights,
-        *shares("night_payment_share", nights, counts[3:], ("Share of night payments", "夜间刷卡占比")),  # noqa: E501
+        *shares(
+            "night_payment_share", nights, counts[3:], ("Share of night payments", "夜间刷卡占比")
+        ),
         *onlines,
-        *shares("online_payment_share", onlines, counts[2:3], ("Share of online payments", "线上刷卡占比")),  # noqa: E501
-        *shares("payment_share_of_30d", sums[1:2], sums[3:], ("How much of a month's spending falls on one day", "单日消费占月消费比")),  # noqa: E501
-        *Family("customer", _PAYMENT, "merchant").each(_A.DISTINCT, "1d 7d", ("Merchants the customer paid", "客户付款商户数"), "merchant"),  # noqa: E501
-        *Family("customer", _PAYMENT, "terminal").each(_A.DISTINCT, "1d", ("Terminals the customer paid at", "客户刷卡终端数"), "terminal"),  # noqa: E501
-        *Family("customer", _PAYMENT, "payment_device").each(_A.DISTINCT, "30d", ("Devices the customer paid with", "客户付款设备数"), "device"),  # noqa: E501
-        *Family("customer", _PAYMENT, "payment_country").each(_A.DISTINCT, "7d", ("Different countries of the customer's payments", "客户付款国家数"), "country"),  # noqa: E501
-        Family("customer", _PAYMENT, "payment_country", before=True).ever(_A.LAST, ("Country of the customer's payment before this", "客户上一笔付款国家"), "country"),  # noqa: E501
-        prior.ever(_A.TIME_SINCE, ("Milliseconds since the customer's payment before this", "距客户上一笔刷卡毫秒数")),  # noqa: E501
-        pays.ever(_A.FIRST_SEEN, ("Milliseconds since the customer's first card payment", "距客户首笔刷卡毫秒数")),  # noqa: E501
-        *Family("customer", _PAYMENT, "fraud").each(_A.SUM, "90d", ("Card payments of the customer known as fraud", "客户已知欺诈刷卡笔数"), "is_fraud"),  # noqa: E501
-        *Family("customer", _DECLINE, "decline").each(_A.COUNT, "1h 1d", ("Declined card payments of the customer", "客户被拒刷卡笔数")),  # noqa: E501
-        *Family("customer", _REFUND, "refund").each(_A.COUNT, "30d", ("Refunds to the customer", "客户退款笔数")),  # noqa: E501
-        *Family("customer", _REFUND, "refund").each(_A.SUM, "30d", ("Amount refunded to the customer", "客户退款金额"), "amount_minor"),  # noqa: E501
-    ]  # fmt: skip
+        *shares(
+            "online_payment_share",
+            onlines,
+            counts[2:3],
+            ("Share of online payments", "线上刷卡占比"),
+        ),
+        *shares(
+            "payment_share_of_30d",
+            sums[1:2],
+            sums[3:],
+            ("How much of a month's spending falls on one day", "单日消费占月消费比"),
+        ),
+        *Family("customer", _PAYMENT, "merchant").each(
+            _A.DISTINCT, "1d 7d", ("Merchants the customer paid", "客户付款商户数"), "merchant"
+        ),
+        *Family("customer", _PAYMENT, "terminal").each(
+            _A.DISTINCT, "1d", ("Terminals the customer paid at", "客户刷卡终端数"), "terminal"
+        ),
+        *Family("customer", _PAYMENT, "payment_device").each(
+            _A.DISTINCT, "30d", ("Devices the customer paid with", "客户付款设备数"), "device"
+        ),
+        *Family("customer", _PAYMENT, "payment_country").each(
+            _A.DISTINCT,
+            "7d",
+            ("Different countries of the customer's payments", "客户付款国家数"),
+            "country",
+        ),
+        Family("customer", _PAYMENT, "payment_country", before=True).ever(
+            _A.LAST,
+            ("Country of the customer's payment before this", "客户上一笔付款国家"),
+            "country",
+        ),
+        prior.ever(
+            _A.TIME_SINCE,
+            ("Milliseconds since the customer's payment before this", "距客户上一笔刷卡毫秒数"),
+        ),
+        pays.ever(
+            _A.FIRST_SEEN,
+            ("Milliseconds since the customer's first card payment", "距客户首笔刷卡毫秒数"),
+        ),
+        *Family("customer", _PAYMENT, "fraud").each(
+            _A.SUM,
+            "90d",
+            ("Card payments of the customer known as fraud", "客户已知欺诈刷卡笔数"),
+            "is_fraud",
+        ),
+        *Family("customer", _DECLINE, "decline").each(
+            _A.COUNT, "1h 1d", ("Declined card payments of the customer", "客户被拒刷卡笔数")
+        ),
+        *Family("customer", _REFUND, "refund").each(
+            _A.COUNT, "30d", ("Refunds to the customer", "客户退款笔数")
+        ),
+        *Family("customer", _REFUND, "refund").each(
+            _A.SUM, "30d", ("Amount refunded to the customer", "客户退款金额"), "amount_minor"
+        ),
+    ]
 
 
 def _habits() -> list[Feature]:
     merchant = Family("customer_merchant", _PAYMENT, "payment", before=True)
     return [
-        *merchant.each(_A.COUNT, "90d", ("Earlier payments of the customer to this merchant", "客户此前在该商户付款笔数")),  # noqa: E501
-        *merchant.each(_A.MEAN, "90d", ("Mean of the customer's earlier payments to this merchant", "客户此前在该商户笔均金额"), "amount_minor"),  # noqa: E501
-        Family("customer_merchant", _PAYMENT, "payment").ever(_A.FIRST_SEEN, ("Milliseconds since the customer first paid this merchant, 0 for a new one", "距客户首次在该商户付款毫秒数，新商户为 0")),  # noqa: E501
-        Family("customer_device", _PAYMENT, "payment").ever(_A.FIRST_SEEN, ("Milliseconds since the customer first paid with this device, 0 for a new one", "距客户首次用该设备付款毫秒数，新设备为 0")),  # noqa: E501
-        *Family("customer_hour", _PAYMENT, "payment", before=True).each(_A.COUNT, "30d", ("Earlier payments of the customer in this hour of the day", "客户此前同一时段付款笔数")),  # noqa: E501
-    ]  # fmt: skip
+        *merchant.each(
+            _A.COUNT,
+            "90d",
+            ("Earlier payments of the customer to this merchant", "客户此前在该商户付款笔数"),
+        ),
+        *merchant.each(
+            _A.MEAN,
+            "90d",
+            (
+                "Mean of the customer's earlier payments to this merchant",
+                "客户此前在该商户笔均金额",
+            ),
+            "amount_minor",
+        ),
+        Family("customer_merchant", _PAYMENT, "payment").ever(
+            _A.FIRST_SEEN,
+            (
+                "Milliseconds since the customer first paid this merchant, 0 for a new one",
+                "距客户首次在该商户付款毫秒数，新商户为 0",
+            ),
+        ),
+        Family("customer_device", _PAYMENT, "payment").ever(
+            _A.FIRST_SEEN,
+            (
+                "Milliseconds since the customer first paid with this device, 0 for a new one",
+                "距客户首次用该设备付款毫秒数，新设备为 0",
+            ),
+        ),
+        *Family("customer_hour", _PAYMENT, "payment", before=True).each(
+            _A.COUNT,
+            "30d",
+            (
+                "Earlier payments of the customer in this hour of the day",
+                "客户此前同一时段付款笔数",
+            ),
+        ),
+    ]
 
 
 def _instruments() -> list[Feature]:
@@ -76,20 +187,54 @@ def _instruments() -> list[Feature]:
     return [
         *card.each(_A.COUNT, "10m 1h 1d", ("Payments with the card", "卡片付款笔数")),
         *card.each(_A.SUM, "1h 1d", ("Amount paid with the card", "卡片付款金额"), "amount_minor"),
-        *Family("card", _PAYMENT, "terminal").each(_A.DISTINCT, "1h", ("Terminals the card was shown at", "卡片刷卡终端数"), "terminal"),  # noqa: E501
-        *Family("card", _PAYMENT, "country").each(_A.DISTINCT, "1d", ("Different countries of the payments with the card", "卡片使用国家数"), "country"),  # noqa: E501
-        Family("card", _PAYMENT, "payment", before=True).ever(_A.TIME_SINCE, ("Milliseconds since the card's payment before this", "距卡片上一笔付款毫秒数")),  # noqa: E501
-        card.ever(_A.FIRST_SEEN, ("Milliseconds since the card was first used", "距卡片首次使用毫秒数")),
-        *Family("card", _DECLINE, "decline").each(_A.COUNT, "1h", ("Declined payments with the card", "卡片被拒笔数")),  # noqa: E501
-        *Family("account", _PAYMENT, "payment").each(_A.SUM, "1d", ("Amount paid by card from the account", "账户刷卡金额"), "amount_minor"),  # noqa: E501
+        *Family("card", _PAYMENT, "terminal").each(
+            _A.DISTINCT, "1h", ("Terminals the card was shown at", "卡片刷卡终端数"), "terminal"
+        ),
+        *Family("card", _PAYMENT, "country").each(
+            _A.DISTINCT,
+            "1d",
+            ("Different countries of the payments with the card", "卡片使用国家数"),
+            "country",
+        ),
+        Family("card", _PAYMENT, "payment", before=True).ever(
+            _A.TIME_SINCE,
+            ("Milliseconds since the card's payment before this", "距卡片上一笔付款毫秒数"),
+        ),
+        card.ever(
+            _A.FIRST_SEEN, ("Milliseconds since the card was first used", "距卡片首次使用毫秒数")
+        ),
+        *Family("card", _DECLINE, "decline").each(
+            _A.COUNT, "1h", ("Declined payments with the card", "卡片被拒笔数")
+        ),
+        *Family("account", _PAYMENT, "payment").each(
+            _A.SUM, "1d", ("Amount paid by card from the account", "账户刷卡金额"), "amount_minor"
+        ),
         *device.each(_A.COUNT, "1h", ("Card payments from the device", "设备付款笔数")),
-        *Family("device", _PAYMENT, "card").each(_A.DISTINCT, "1d", ("Cards used from the device", "设备使用卡片数"), "card"),  # noqa: E501
-        *Family("device", ("card_payment", "log_in"), "customer").each(_A.DISTINCT, "7d", ("Customers who paid or signed in from the device", "设备付款或登录客户数"), "customer"),  # noqa: E501
-        device.ever(_A.FIRST_SEEN, ("Milliseconds since the device first paid", "距设备首次付款毫秒数")),
-        *Family("ip", _PAYMENT, "payment").each(_A.COUNT, "10m", ("Card payments from the address", "同一 IP 付款笔数")),  # noqa: E501
-        *Family("ip", _PAYMENT, "card").each(_A.DISTINCT, "1h", ("Cards used from the address", "同一 IP 使用卡片数"), "card"),  # noqa: E501
-        *Family("payee", _PAYMENT, "customer").each(_A.DISTINCT, "7d", ("Customers who paid the payee by card", "收款方刷卡客户数"), "customer"),  # noqa: E501
-    ]  # fmt: skip
+        *Family("device", _PAYMENT, "card").each(
+            _A.DISTINCT, "1d", ("Cards used from the device", "设备使用卡片数"), "card"
+        ),
+        *Family("device", ("card_payment", "log_in"), "customer").each(
+            _A.DISTINCT,
+            "7d",
+            ("Customers who paid or signed in from the device", "设备付款或登录客户数"),
+            "customer",
+        ),
+        device.ever(
+            _A.FIRST_SEEN, ("Milliseconds since the device first paid", "距设备首次付款毫秒数")
+        ),
+        *Family("ip", _PAYMENT, "payment").each(
+            _A.COUNT, "10m", ("Card payments from the address", "同一 IP 付款笔数")
+        ),
+        *Family("ip", _PAYMENT, "card").each(
+            _A.DISTINCT, "1h", ("Cards used from the address", "同一 IP 使用卡片数"), "card"
+        ),
+        *Family("payee", _PAYMENT, "customer").each(
+            _A.DISTINCT,
+            "7d",
+            ("Customers who paid the payee by card", "收款方刷卡客户数"),
+            "customer",
+        ),
+    ]
 
 
 def _places() -> list[Feature]:
@@ -113,22 +258,46 @@ def _places() -> list[Feature]:
         "is_fraud",
     )
     return [
-        *Family("terminal", _PAYMENT, "payment").each(_A.COUNT, "1h 1d", ("Payments at the terminal", "终端收款笔数")),  # noqa: E501
-        *Family("terminal", _PAYMENT, "payment").each(_A.MEAN, "7d", ("Mean payment at the terminal", "终端笔均收款金额"), "amount_minor"),  # noqa: E501
+        *Family("terminal", _PAYMENT, "payment").each(
+            _A.COUNT, "1h 1d", ("Payments at the terminal", "终端收款笔数")
+        ),
+        *Family("terminal", _PAYMENT, "payment").each(
+            _A.MEAN, "7d", ("Mean payment at the terminal", "终端笔均收款金额"), "amount_minor"
+        ),
         *terminal_counts,
         *terminal_frauds,
-        *shares("fraud_share", terminal_frauds, terminal_counts, ("Fraud share of the terminal", "终端欺诈占比")),  # noqa: E501
+        *shares(
+            "fraud_share",
+            terminal_frauds,
+            terminal_counts,
+            ("Fraud share of the terminal", "终端欺诈占比"),
+        ),
         *merchant.each(_A.COUNT, "1h 1d", ("Payments to the merchant", "商户收款笔数")),
-        *merchant.each(_A.SUM, "1d", ("Amount paid to the merchant", "商户收款金额"), "amount_minor"),
-        *merchant.each(_A.MEAN, "7d", ("Mean payment to the merchant", "商户笔均收款金额"), "amount_minor"),  # noqa: E501
+        *merchant.each(
+            _A.SUM, "1d", ("Amount paid to the merchant", "商户收款金额"), "amount_minor"
+        ),
+        *merchant.each(
+            _A.MEAN, "7d", ("Mean payment to the merchant", "商户笔均收款金额"), "amount_minor"
+        ),
         *small.each(_A.COUNT, "1h", ("Tiny payments to the merchant", "商户小额收款笔数")),
-        *Family("merchant", _PAYMENT, "customer").each(_A.DISTINCT, "1d", ("Customers who paid the merchant", "商户付款客户数"), "customer"),  # noqa: E501
-        *Family("merchant", _DECLINE, "decline").each(_A.COUNT, "1h", ("Declined payments at the merchant", "商户被拒笔数")),  # noqa: E501
-        *Family("merchant", _REFUND, "refund").each(_A.SUM, "7d", ("Amount the merchant refunded", "商户退款金额"), "amount_minor"),  # noqa: E501
+        *Family("merchant", _PAYMENT, "customer").each(
+            _A.DISTINCT, "1d", ("Customers who paid the merchant", "商户付款客户数"), "customer"
+        ),
+        *Family("merchant", _DECLINE, "decline").each(
+            _A.COUNT, "1h", ("Declined payments at the merchant", "商户被拒笔数")
+        ),
+        *Family("merchant", _REFUND, "refund").each(
+            _A.SUM, "7d", ("Amount the merchant refunded", "商户退款金额"), "amount_minor"
+        ),
         *merchant_counts,
         *merchant_frauds,
-        *shares("fraud_share", merchant_frauds, merchant_counts, ("Fraud share of the merchant", "商户欺诈占比")),  # noqa: E501
-    ]  # fmt: skip
+        *shares(
+            "fraud_share",
+            merchant_frauds,
+            merchant_counts,
+            ("Fraud share of the merchant", "商户欺诈占比"),
+        ),
+    ]
 
 
 FEATURES = (*_customer(), *_habits(), *_instruments(), *_places())
