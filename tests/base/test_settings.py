@@ -23,6 +23,8 @@ def test_an_empty_environment_is_a_development_machine() -> None:
         ("STEELYARD_PORT", "-1"),
         ("STEELYARD_WORKERS", "0"),
         ("STEELYARD_ENV", "prod"),
+        ("STEELYARD_PUBLIC_URL", "bank.example"),
+        ("STEELYARD_PUBLIC_URL", "https://bank.example/app"),
         ("STEELYARD_LOG_FORMAT", "xml"),
     ],
 )
@@ -30,6 +32,11 @@ def test_nonsense_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(SettingIsInvalid) as refused:
         read_settings({name: value})
     assert name in refused.value.sentence("en")
+
+
+def test_the_public_address_has_no_path() -> None:
+    settings = read_settings({"STEELYARD_PUBLIC_URL": "https://bank.example/"})
+    assert settings.public_url == "https://bank.example"
 
 
 def test_production_refuses_the_conveniences_of_development() -> None:

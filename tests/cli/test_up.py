@@ -76,6 +76,17 @@ class Platform:
         )
         return json.loads(done.stdout)
 
+    def refusal(self, *command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "steelyard.cli", *command, "--json"],
+            env=self.environment,
+            capture_output=True,
+            timeout=PATIENCE,
+        )
+        assert done.returncode == 1, done.stderr
+        code: str = json.loads(done.stderr)["code"]
+        return code
+
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
@@ -129,11 +140,13 @@ def test_it_lives_survives_and_goes_on(home: Path) -> None:
         books = {row["book"]: row for row in up.run("ledger", "verify")}
         assert all(row["sound"] for row in books.values())
         assert len(up.run("parties", "code", "maker")["code"]) == 6
+        assert up.refusal("parties", "rotate-keys", "--new") == "platform_is_running"
     finally:
         status = up.stop()
         busy.close()
     assert status == 0, up.log.read_text()
     assert processes_of(home) == {}
+    assert up.run("parties", "rotate-keys", "--new")[0]["rewrapped"] > 0
 
     again = Platform(home, *SMALL)
     try:

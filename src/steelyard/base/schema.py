@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from steelyard.kernel import Refusal, RefusalKind
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK = 7_311_001
@@ -82,9 +87,30 @@ def revisions(url: str) -> Revisions:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     config.set_main_option("path_separator", "os")
-    wanted = ScriptDirectory.from_config(config).get_heads()
+    scripts = ScriptDirectory.from_config(config)
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table_schema": "public"})
-        present = context.get_current_heads()
-    return Revisions(tuple(sorted(present)), tuple(sorted(wanted)))
+        noted = context.get_current_heads()
+    heads = scripts.get_heads()
+    stands = _made_upon(scripts, noted).intersection(heads)
+    return Revisions(tuple(sorted(stands.union(noted))), tuple(sorted(heads)))
+
+
+def _made_upon(scripts: ScriptDirectory, noted: Iterable[str]) -> set[str]:
+    """Return the revisions noted in the database, and all those that they were made upon.
+
+    A revision that another branch depends on is not noted: its dependant stands for it.
+    """
+    known = {script.revision: script for script in scripts.walk_revisions()}
+    found: set[str] = set()
+    left = list(noted)
+    while left:
+        revision = left.pop()
+        script = known.get(revision)
+        if revision in found or script is None:
+            continue
+        found.add(revision)
+        for names in (script.down_revision, script.dependencies):
+            left += [names] if isinstance(names, str) else names or ()
+    return found

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from steelyard.kernel import Refusal, RefusalKind
 
@@ -49,6 +50,8 @@ class Settings:
     master_key : key-encryption key, base64 (`STEELYARD_MASTER_KEY`); None: a key file in `home`,
         which production refuses
     host, port : where the HTTP server listens (`STEELYARD_HOST`, `STEELYARD_PORT`)
+    public_url : address under which people reach the server (`STEELYARD_PUBLIC_URL`), to which
+        passkeys are bound; None: the address of each request
     workers : HTTP processes (`STEELYARD_WORKERS`)
     data : folder of data sets for imports and tests (`STEELYARD_DATA`)
     identity_provider : address of the identity provider (`STEELYARD_IDENTITY_PROVIDER`), or None
@@ -63,6 +66,7 @@ class Settings:
     master_key: str | None = None
     host: str = "127.0.0.1"
     port: int = 8000
+    public_url: str | None = None
     workers: int = 2
     data: Path = Path("../shared/data")
     identity_provider: str | None = None
@@ -111,6 +115,13 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
             raise SettingIsInvalid(name=name, value=text, expected=" | ".join(options))
         return text
 
+    def address(name: str) -> str | None:
+        text = (env.get(name) or "").rstrip("/")
+        parts = urlsplit(text)
+        if text and (parts.scheme not in ("http", "https") or not parts.hostname or parts.path):
+            raise SettingIsInvalid(name=name, value=text, expected="https://host[:port]")
+        return text or None
+
     kind = choice("STEELYARD_ENV", "development", tuple(Environment))
     return Settings(
         home=Path(env.get("STEELYARD_HOME") or ".steelyard").absolute(),
@@ -120,6 +131,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         master_key=env.get("STEELYARD_MASTER_KEY") or None,
         host=env.get("STEELYARD_HOST") or "127.0.0.1",
         port=number("STEELYARD_PORT", 8000, low=0, high=65535),
+        public_url=address("STEELYARD_PUBLIC_URL"),
         workers=number("STEELYARD_WORKERS", 2, low=1, high=64),
         data=Path(env.get("STEELYARD_DATA") or "../shared/data"),
         identity_provider=env.get("STEELYARD_IDENTITY_PROVIDER") or None,

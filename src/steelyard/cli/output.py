@@ -77,7 +77,9 @@ def show(
         return
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
-        table.add_column(column.heading, justify="right" if column.right else "left")
+        table.add_column(
+            column.heading, justify="right" if column.right else "left", overflow="fold"
+        )
     for row in rows:
         table.add_row(*(_cell(row.get(column.key)) for column in columns))
     out.print(table)

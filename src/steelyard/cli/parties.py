@@ -7,10 +7,20 @@ from typing import Annotated
 
 import typer
 
-from steelyard.base import read_settings
+from steelyard.base import Database, read_settings
 from steelyard.cli.output import AsJson, Column, RefusingGroup, out, print_json, show
+from steelyard.kernel import Refusal, RefusalKind
 
 app = typer.Typer(help="people and access", cls=RefusingGroup, no_args_is_help=True)
+
+
+class PlatformIsRunning(Refusal):
+    """Other processes work on the same database, and would not know a new master key."""
+
+    kind = RefusalKind.CONFLICT
+    en = "{connections} connections of a running platform are open: stop it, then rotate."
+    zh = "平台正在运行（{connections} 个连接），请先停止再轮换密钥。"
+
 
 Name = Annotated[str, typer.Argument(help="user name of staff, or phone number of a customer")]
 
@@ -155,8 +165,21 @@ def rotate_keys(
     settings = read_settings()
     with open_database(settings) as database, bars() as progress:
         if new:
+            _refuse_beside_others(database)
+            Keyring.open(settings)  # the folder and the first key, on a fresh home
             add_master_key(settings.home / "keys")
         moved = Keyring.open(settings).rotate(
             database, progress=lambda done, total: progress("data keys", done, total)
         )
     show([{"rewrapped": moved}], [Column("rewrapped", "rewrapped", right=True)], as_json=as_json)
+
+
+def _refuse_beside_others(database: Database) -> None:
+    """Refuse while anybody else is connected as the application."""
+    with database.reading() as connection:
+        others = connection.exec_driver_sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND usename = current_user AND pid <> pg_backend_pid()"
+        ).scalar_one()
+    if others:
+        raise PlatformIsRunning(connections=others)

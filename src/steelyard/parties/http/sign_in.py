@@ -102,6 +102,9 @@ def _client(request: Request) -> sessions.Client:
 
 
 def _site(request: Request) -> passkeys.Site:
+    public = platform_of(request).settings.public_url
+    if public is not None:
+        return passkeys.Site(urlsplit(public).hostname or "", public)
     host = request.headers.get("host", "")
     origin = request.headers.get("origin") or f"{request.url.scheme}://{host}"
     return passkeys.Site(urlsplit(f"//{host}").hostname or "", origin)
