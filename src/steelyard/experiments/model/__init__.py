@@ -1,0 +1,1 @@
+"""Pure: assignment, sequential statistics, what an experiment is."""
