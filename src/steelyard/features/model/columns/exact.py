@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 Exact = npt.NDArray[Any]
 """Of int64, or of Python integers."""
 
-_INT64 = 1 << 63
+INT64 = 1 << 63
 _FLOAT_EXACT = 1 << 53
 
 
@@ -33,7 +33,7 @@ def fitting(numbers: Exact, bound: int) -> Exact:
 
     Steps on the way may wrap in int64: sums and differences that end inside it are right.
     """
-    return numbers if numbers.dtype != object and bound < _INT64 else numbers.astype(object)
+    return numbers if numbers.dtype != object and bound < INT64 else numbers.astype(object)
 
 
 def divide(first: Exact, second: Exact) -> Floats:

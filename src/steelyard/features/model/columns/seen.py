@@ -18,23 +18,22 @@ NOTHING = -1
 
 
 class Seen(Protocol):
-    """Entries, and which of them each asker sees.
-
-    Attributes
-    ----------
-    askers : how many ask
-    event : int64[m], row of the event of each entry
-    numbers : int64[m], value of each entry
-    """
+    """Entries, and which of them each asker sees."""
 
     @property
-    def askers(self) -> int: ...
+    def askers(self) -> int:
+        """How many ask."""
+        ...
 
     @property
-    def event(self) -> Ints: ...
+    def event(self) -> Ints:
+        """Row of the event of each entry."""
+        ...
 
     @property
-    def numbers(self) -> Ints: ...
+    def numbers(self) -> Ints:
+        """Value of each entry."""
+        ...
 
     def add(self, weights: Exact) -> Exact:
         """Return the sum of the weights that each asker sees, in the weights' own arithmetic."""
@@ -89,7 +88,10 @@ class Intervals:
         if not len(self.first):
             return np.zeros(self.askers, np.int64)
         # The entity is told by the asker's place alone, so the value is the only key needed.
-        order = np.lexsort((self.first, self.numbers))
+        if (self.first[1:] >= self.first[:-1]).all():
+            order = np.argsort(self.numbers, kind="stable")
+        else:
+            order = np.lexsort((self.first, self.numbers))
         first, end, numbers = self.first[order], self.end[order], self.numbers[order]
         group = np.cumsum(np.concatenate([[0], np.diff(numbers) != 0]))
         lift = group * (self.askers + 1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
-from steelyard.features.model.columns.exact import Flags, Ints
+from steelyard.features.model.columns.exact import Exact, Flags, Ints
 from steelyard.features.model.definition import LATENESS_MS
 
 LABEL_COLUMNS = ("kind", "id", "at_ms", "sequence", "field", "value")
@@ -30,6 +31,32 @@ class FieldValues:
     known: Flags
     words: pl.Series | None = None
     is_flag: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """For how long those on time know what of the labels of an event.
+
+    Attributes
+    ----------
+    event : int64[m], row of the event, rising
+    row, end : int64[m], known by those on time from the row on, up to, without, the end
+    frame : a column for each label, null where it is not told
+    """
+
+    event: Ints
+    row: Ints
+    end: Ints
+    frame: pl.DataFrame
+
+    def of(self, events: Ints, fits: Flags) -> tuple[Ints, Ints]:
+        """Return each fitting span of the events: place among the events, and the span."""
+        chosen = np.flatnonzero(fits)
+        each = np.bincount(self.event[chosen], minlength=int(events.max(initial=0)) + 1)
+        first, many = (np.cumsum(each) - each)[events], each[events]
+        mine = np.repeat(np.arange(len(events)), many)
+        within = np.arange(len(mine)) - np.repeat(np.cumsum(many) - many, many)
+        return mine, chosen[np.repeat(first, many) + within]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +85,7 @@ class Stream:
     told: Mapping[str, pl.DataFrame]
     _rows_on_time: Ints
     _fields: dict[str, FieldValues] = field(default_factory=dict)
+    _spans: dict[tuple[str, ...], Spans] = field(default_factory=dict)
 
     @classmethod
     def of(cls, events: pl.DataFrame, labels: pl.DataFrame | None) -> Stream:
@@ -89,16 +117,21 @@ class Stream:
         """Return the first row on time that stands after each instant; `rows` if none."""
         return self._row(instants, "right")
 
-    def _row(self, instants: Ints, side: str) -> Ints:
+    def _row(self, instants: Ints, side: Literal["left", "right"]) -> Ints:
         ends = np.append(self._rows_on_time, self.rows)
-        found = np.searchsorted(self.at_ms[self._rows_on_time], instants, side)  # type: ignore[call-overload]
-        return ends[found]
+        return ends[np.searchsorted(self.at_ms[self._rows_on_time], instants, side)]
 
     def values(self, name: str) -> FieldValues:
         """Return a field of the events; of a field that no event has everything is missing."""
         if name not in self._fields:
             self._fields[name] = _values(self.frame, name)
         return self._fields[name]
+
+    def spans(self, names: tuple[str, ...]) -> Spans:
+        """Return what those on time know of the labels of these names."""
+        if names not in self._spans:
+            self._spans[names] = _spans(self, names)
+        return self._spans[names]
 
 
 def _values(frame: pl.DataFrame, name: str) -> FieldValues:
@@ -118,16 +151,26 @@ def _values(frame: pl.DataFrame, name: str) -> FieldValues:
     return FieldValues(numbers, known, is_flag=column.dtype == pl.Boolean)
 
 
+def nullable(numbers: Exact, known: Flags) -> pl.Series:
+    """Return numbers as a column, null where they are not known."""
+    return pl.select(pl.when(pl.Series(known)).then(pl.Series(numbers))).to_series()
+
+
 def _told(
     events: pl.DataFrame, labels: pl.DataFrame, folded: Flags, sequence: Ints
 ) -> dict[str, pl.DataFrame]:
-    """Return the labels of events that were folded, by field."""
-    known = events.select("kind", "id").with_row_index("event").filter(pl.Series(folded))
+    """Return the labels that were folded, by field."""
+    known = (
+        events.select("kind", "id", pl.col("at_ms").alias("happened_ms"))
+        .with_row_index("event")
+        .filter(pl.Series(folded))
+    )
     ordered = labels.sort("at_ms", "sequence").with_row_index("place")
     rows = np.searchsorted(sequence, ordered["sequence"].cast(pl.Int64).to_numpy())
     told = (
         ordered.with_columns(pl.Series("row", rows, dtype=pl.Int64))
         .join(known, on=["kind", "id"], how="inner")
+        .filter(pl.col("event") < pl.col("row"), pl.col("happened_ms") <= pl.col("at_ms"))
         .select(
             "field",
             pl.col("event").cast(pl.Int64),
@@ -139,3 +182,33 @@ def _told(
     )
     names = labels["field"].unique(maintain_order=True).to_list()
     return {name: told.filter(pl.col("field") == name).drop("field") for name in names}
+
+
+def _spans(stream: Stream, names: tuple[str, ...]) -> Spans:
+    """Return what those on time know of the labels, from the instants at which any of it changes.
+
+    A label is known from the first row on time that stands after it and not before its instant.
+    One that comes to be known after another of a later instant says nothing new.
+    """
+    rows = stream.rows + 1
+    changes = {}
+    for name in names:
+        labels = stream.told[name]
+        event, place, value = (labels[word].to_numpy() for word in ("event", "place", "value"))
+        row = np.maximum(labels["row"].to_numpy(), stream.row_from(labels["told_ms"].to_numpy()))
+        order = np.lexsort((place, row, event))
+        ranked = event[order] * (len(labels) + int(place.max(initial=0))) + place[order]
+        keys = event[order] * rows + row[order]
+        last = np.append(keys[1:] != keys[:-1], np.ones(min(1, len(keys)), np.bool_))
+        news = (ranked == np.maximum.accumulate(ranked)) & last
+        changes[name] = keys[news], value[order][news]
+    keys = np.unique(np.concatenate([made for made, _ in changes.values()]))
+    event, row = np.divmod(keys, rows)
+    follows = np.append(event[1:] == event[:-1], np.zeros(min(1, len(keys)), np.bool_))
+    end = np.where(follows, np.append(row[1:], row[:1]), stream.rows)
+    columns = {}
+    for name, (made, value) in changes.items():
+        at = np.searchsorted(made, keys, "right")
+        known = np.append(-1, made // rows)[at] == event
+        columns[name] = nullable(np.append(0, value)[at], known)
+    return Spans(event, row, end, pl.DataFrame(columns))
