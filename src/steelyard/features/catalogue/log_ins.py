@@ -79,7 +79,7 @@ def _means() -> list[Feature]:
         Family("customer_device", _LOG_IN, "log_in", where=_SUCCEEDED, before=True).ever(
             _A.FIRST_SEEN,
             (
-                "Milliseconds since the customer first signed in with this device; missing for a new one",
+                "Milliseconds since the customer first signed in with this device, missing if new",
                 "距客户首次用该设备登录毫秒数，新设备缺失",
             ),
         ),

@@ -61,7 +61,7 @@ def _features() -> list[Feature]:
         Family("customer_device", _OUT, "withdrawal").ever(
             _A.FIRST_SEEN,
             (
-                "Milliseconds since the customer first moved money with this device, 0 for a new one",
+                "Milliseconds since the customer first moved money with this device, 0 if new",
                 "距客户首次用该设备转出毫秒数，新设备为 0",
             ),
         ),

@@ -1,0 +1,376 @@
+"""The common case as generated code: one function per kind of event, straight through its features.
+
+A function is made of slot numbers, window lengths and names that `checking` has let pass; constants
+of conditions are handed over as values. No text of a user gets here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from steelyard.features.model import formula
+from steelyard.features.model.definition import Aggregate, Compare, Feature
+from steelyard.features.model.event import EventKind
+from steelyard.features.model.layout import Ask, Column, EntityLayout, ToldTrack, Track, Window
+from steelyard.features.model.window import ask, enter
+
+_A = Aggregate
+_OPERATORS = {Compare.IS: "==", Compare.IS_NOT: "!=", Compare.AT_LEAST: ">=", Compare.BELOW: "<"}
+
+
+@dataclass(slots=True)
+class Ports:
+    """What the generated code calls: by entity, its states and what to do when it is rare.
+
+    Attributes
+    ----------
+    states : by entity, value -> state
+    born : by entity, returns the state of a value that is not there
+    late : by entity and kind, (state, instant, fields, id) -> values of an event that comes late
+    tidy : by entity, drops from a state what no answer looks at
+    note : remembers which entities an event that can be labelled belongs to
+    """
+
+    states: Mapping[str, dict[str, Any]]
+    born: Mapping[str, Callable[[str], Any]]
+    late: Callable[[str, str], Callable[..., Any]]
+    tidy: Mapping[str, Callable[[Any], None]]
+    note: Callable[[tuple[str, str], int, tuple[tuple[str, str], ...]], None]
+
+
+@dataclass(slots=True)
+class Writer:
+    """Lines of a function, and the values they refer to."""
+
+    lines: list[str] = field(default_factory=list)
+    depth: int = 2
+    constants: dict[str, Any] = field(default_factory=dict)
+
+    def put(self, *lines: str) -> None:
+        """Add lines; those that begin with blanks stand deeper."""
+        self.lines += ["    " * self.depth + line for line in lines]
+
+    def constant(self, value: Any) -> str:
+        """Return the name of a value."""
+        name = f"K{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one kind of event does.
+
+    Attributes
+    ----------
+    wanted : features that are answered, in this order
+    computed : those and the parts of their ratios, by entity
+    """
+
+    kind: EventKind
+    wanted: tuple[str, ...]
+    computed: Mapping[str, tuple[Ask, ...]]
+    layouts: Mapping[str, EntityLayout]
+    features: Mapping[str, Feature]
+
+    @property
+    def entities(self) -> list[EntityLayout]:
+        """Entities whose state an event of the kind reads or writes."""
+        return [
+            layout
+            for entity, layout in self.layouts.items()
+            if entity in self.kind.entities
+            and (
+                self.computed.get(entity)
+                or any(self.kind.name in track.kinds for track in layout.tracks)
+                or any(self.kind.name in told.kinds for told in layout.told)
+            )
+        ]
+
+
+def planned(
+    kind: EventKind,
+    wanted: Sequence[str],
+    features: Mapping[str, Feature],
+    layouts: Mapping[str, EntityLayout],
+) -> Plan:
+    """Return the plan of a kind, whose entities the wanted features are about."""
+    names: dict[str, None] = {}
+    for name in wanted:
+        names.update(dict.fromkeys(features[name].parts or (name,)))
+    computed = {
+        entity: tuple(layout.asks[name] for name in names if name in layout.asks)
+        for entity, layout in layouts.items()
+    }
+    return Plan(kind, tuple(wanted), computed, layouts, features)
+
+
+def generate(plan: Plan, ports: Ports) -> tuple[Callable[..., dict[str, Any]], str]:
+    """Return the function (instant, fields, id) -> values by name of a kind, and its source.
+
+    It folds an event that is not too late into the state of its entities and answers the wanted
+    features as of it.
+    """
+    writer = Writer()
+    variables = {
+        ask_.feature.name: f"v{i}"
+        for i, ask_ in enumerate(ask_ for asks in plan.computed.values() for ask_ in asks)
+    }
+    writer.put("g = f.get")
+    fields = sorted(_fields(plan))
+    for name in fields:
+        writer.put(f"x_{name} = g({name!r})")
+    noted = []
+    for i, layout in enumerate(plan.entities):
+        _Entity(plan, ports, writer, layout, variables).emit(i)
+        if any(plan.kind.name in told.kinds for told in layout.told):
+            noted.append(f"({layout.entity!r}, e{i})")
+    if noted:
+        note = writer.constant(ports.note)
+        writer.put(f"{note}(({plan.kind.name!r}, id), t, ({', '.join(noted)},))")
+    ratio = writer.constant(formula.ratio)
+    for name in plan.wanted:
+        parts = plan.features[name].parts
+        if parts is not None:
+            variables[name] = f"r{len(variables)}"
+            first, second = (variables[part] for part in parts)
+            writer.put(f"{variables[name]} = {ratio}({first}, {second})")
+    answer = ", ".join(f"{name!r}: {variables[name]}" for name in plan.wanted)
+    writer.put(f"return {{{answer}}}")
+    arguments = ", ".join(writer.constants)
+    head = [f"def make({arguments}):", "    def fold(t, f, id):"]
+    source = "\n".join([*head, *writer.lines, "    return fold", ""])
+    made: dict[str, Any] = {}
+    exec(compile(source, f"<features of {plan.kind.name}>", "exec"), made)
+    function: Callable[..., dict[str, Any]] = made["make"](**writer.constants)
+    return function, source
+
+
+def _fields(plan: Plan) -> set[str]:
+    """Return the fields that the code looks at."""
+    found: set[str] = set()
+    for layout in plan.entities:
+        for track in layout.tracks:
+            if plan.kind.name in track.kinds:
+                found |= set(track.columns) | {where.field for where in track.where}
+        for ask_ in plan.computed.get(layout.entity, ()):
+            if ask_.feature.aggregate is _A.ZSCORE and ask_.feature.field is not None:
+                found.add(ask_.feature.field)
+    return found
+
+
+@dataclass(slots=True)
+class _Entity:
+    """Writes what happens to one entity."""
+
+    plan: Plan
+    ports: Ports
+    writer: Writer
+    layout: EntityLayout
+    variables: Mapping[str, str]
+
+    def emit(self, i: int) -> None:
+        entity, kind, put = self.layout.entity, self.plan.kind.name, self.writer.put
+        asks = self.plan.computed.get(entity, ())
+        names = [self.variables[ask_.feature.name] for ask_ in asks]
+        states = self.writer.constant(self.ports.states[entity])
+        born = self.writer.constant(self.ports.born[entity])
+        late = self.writer.constant(self.ports.late(entity, kind))
+        put(f"e{i} = g({entity!r})", f"if e{i} is None:")
+        put(f"    {' = '.join([*names, 'None']) if names else 'pass'}", "else:")
+        self.writer.depth += 1
+        put(f"st = {states}.get(e{i})", "if st is None:", f"    st = {born}(e{i})")
+        target = f"{', '.join(names)}, = " if names else ""
+        put("if t < st[0]:", f"    {target}{late}(st, t, f, id)", "else:")
+        self.writer.depth += 1
+        put("st[0] = t", "big = False")
+        for track in self.layout.tracks:
+            mine = [ask_ for ask_ in asks if ask_.track is track]
+            if mine or kind in track.kinds:
+                self._track(track, mine)
+        for told in self.layout.told:
+            mine = [ask_ for ask_ in asks if ask_.told is told]
+            if mine or kind in told.kinds:
+                self._told(told, mine)
+        tidy = self.writer.constant(self.ports.tidy[entity])
+        put("if big:", f"    {tidy}(st)")
+        self.writer.depth -= 2
+
+    def _track(self, track: Track, asks: Sequence[Ask]) -> None:
+        put = self.writer.put
+        before = [ask_ for ask_ in asks if ask_.feature.before]
+        after = [ask_ for ask_ in asks if not ask_.feature.before]
+        is_written = self.plan.kind.name in track.kinds
+        put(f"a = st[{track.instants}]", "n = len(a)")
+        for window in track.windows.values():
+            mine = [ask_ for ask_ in before if ask_.window is window]
+            if mine:
+                self._window(track, window, mine, is_ended=False)
+        if is_written:
+            self._append(track)
+        for window in track.windows.values():
+            mine = [ask_ for ask_ in after if ask_.window is window]
+            if mine:
+                self._window(track, window, mine, is_ended=is_written and not track.where)
+        if is_written:
+            put(f"if n > st[{track.limit}]:", "    big = True")
+
+    def _append(self, track: Track) -> None:
+        put, writer = self.writer.put, self.writer
+        conditions = []
+        for where in track.where:
+            name, constant = f"x_{where.field}", writer.constant(where.value)
+            conditions.append(
+                f"{name} is not None and {name} {_OPERATORS[where.compare]} {constant}"
+            )
+        if conditions:
+            put(f"if {' and '.join(conditions)}:")
+            writer.depth += 1
+        put("a.append(t)", "n += 1")
+        if track.is_for_ever:
+            put(f"if st[{track.first}] is None:", f"    st[{track.first}] = t")
+        for name, column in track.columns.items():
+            self._append_value(f"x_{name}", column)
+        for window in track.windows.values():
+            if window.tail is None:
+                self._enter(window)
+        if conditions:
+            writer.depth -= 1
+
+    def _append_value(self, x: str, column: Column) -> None:
+        put = self.writer.put
+        if column.values is not None:
+            put(f"st[{column.values}].append({x})")
+        for slot, step in ((column.n, "1"), (column.s, x), (column.q, f"{x} * {x}")):
+            if slot is not None:
+                put(f"c = st[{slot}]")
+                put(f"c.append(c[-1] if {x} is None else c[-1] + {step})")
+
+    def _enter(self, window: Window) -> None:
+        """Take the event just appended into a window without a delay."""
+        put, is_for_ever = self.writer.put, window.length is None
+        for name, slot in window.distinct.items():
+            put(f"if x_{name} is not None:", f"    d = st[{slot}]")
+            put(
+                f"    d.setdefault(x_{name}, t)"
+                if is_for_ever
+                else f"    d[x_{name}] = d.get(x_{name}, 0) + 1"
+            )
+        for name, slot in window.last.items():
+            put(f"if x_{name} is not None:", f"    st[{slot}] = (t, x_{name})")
+        for slots, than, hides in ((window.low, "<", ">="), (window.high, ">", "<=")):
+            for name, slot in slots.items():
+                x = f"x_{name}"
+                put(f"if {x} is not None:")
+                if is_for_ever:
+                    put(f"    if st[{slot}] is None or {x} {than} st[{slot}]:")
+                    put(f"        st[{slot}] = {x}")
+                else:
+                    put(f"    d = st[{slot}]", f"    while d and d[-1][1] {hides} {x}:")
+                    put("        d.pop()", f"    d.append((t, {x}))")
+
+    def _window(self, track: Track, window: Window, asks: Sequence[Ask], *, is_ended: bool) -> None:
+        """Move a window on to the instant and read it.
+
+        `is_ended` says that the event itself stands at the end of the track, so that looking for
+        the head of a window without a delay needs no bound.
+        """
+        put = self.writer.put
+        end, instant = "n", "t"
+        if window.tail is not None:
+            end, instant, is_ended = "p", "z", False
+            put(f"z = t - {window.delay}", f"p = st[{window.tail}]", "if p < n and a[p] <= z:")
+            put("    while p < n and a[p] <= z:")
+            if window.distinct or window.low or window.high or window.last:
+                constants = [self.writer.constant(each) for each in (enter, track, window)]
+                put(f"        {constants[0]}(st, {constants[1]}, {constants[2]}, p)")
+            put("        p += 1", f"    st[{window.tail}] = p")
+        if window.length is not None:
+            self._head(track, window, end, (instant, "" if is_ended else f"h < {end} and "))
+        for ask_ in asks:
+            self._read(ask_, track, window, end)
+
+    def _head(self, track: Track, window: Window, end: str, place: tuple[str, str]) -> None:
+        put = self.writer.put
+        instant, bound = place
+        put(f"b = {instant} - {window.length}", f"h = st[{window.head}]")
+        put(f"if {bound}a[h] < b:", f"    while {bound}a[h] < b:")
+        for name, slot in window.distinct.items():
+            put(f"        u = st[{track.columns[name].values}][h]", "        if u is not None:")
+            put(f"            d = st[{slot}]", "            k = d[u] - 1")
+            put("            if k:", "                d[u] = k")
+            put("            else:", "                del d[u]")
+        put("        h += 1", f"    st[{window.head}] = h")
+
+    def _read(self, ask_: Ask, track: Track, window: Window, end: str) -> None:
+        put, feature = self.writer.put, ask_.feature
+        v, name, aggregate = self.variables[feature.name], feature.field, feature.aggregate
+        is_for_ever = window.length is None
+        if aggregate is _A.COUNT:
+            put(f"{v} = {end} + st[{track.gone}]" if is_for_ever else f"{v} = {end} - h")
+        elif aggregate is _A.TIME_SINCE:
+            put(f"{v} = t - a[{end} - 1] if {end} > {'0' if is_for_ever else 'h'} else None")
+        elif aggregate is _A.FIRST_SEEN and is_for_ever:
+            put(f"u = st[{track.first}]")
+            put(f"{v} = None if u is None or u > t - {window.delay} else t - u")
+        elif aggregate is _A.FIRST_SEEN:
+            put(f"{v} = t - a[h] if h < {end} else None")
+        elif name in window.distinct and aggregate is _A.DISTINCT:
+            put(f"{v} = len(st[{window.distinct[name]}])")
+        elif name in window.last and aggregate is _A.LAST:
+            fits = "" if is_for_ever else " and u[0] >= b"
+            put(f"u = st[{window.last[name]}]")
+            put(f"{v} = u[1] if u is not None{fits} else None")
+        elif name is not None and aggregate in {_A.MIN, _A.MAX}:
+            slot = (window.low if aggregate is _A.MIN else window.high)[name]
+            put(f"d = st[{slot}]")
+            if is_for_ever:
+                put(f"{v} = d")
+            else:
+                put("while d and d[0][0] < b:", "    d.popleft()")
+                put(f"{v} = d[0][1] if d else None")
+        else:
+            assert name is not None, "every other aggregate has a field"
+            self._sums(v, ask_, track.columns[name], (end, is_for_ever))
+
+    def _sums(self, v: str, ask_: Ask, column: Column, place: tuple[str, bool]) -> None:
+        end, is_for_ever = place
+        names = {_A.SUM: "s", _A.MEAN: "ns", _A.STD: "nsq", _A.ZSCORE: "nsq"}
+        sums = []
+        for which in names[ask_.feature.aggregate]:
+            slot = getattr(column, which)
+            self.writer.put(f"c = st[{slot}]")
+            self.writer.put(f"y{which} = c[{end}]" + ("" if is_for_ever else " - c[h]"))
+            sums.append(f"y{which}")
+        self._formula(v, ask_.feature, sums)
+
+    def _formula(self, v: str, feature: Feature, sums: Sequence[str]) -> None:
+        put, arguments = self.writer.put, ", ".join(sums)
+        if feature.aggregate is _A.SUM:
+            put(f"{v} = {arguments}")
+        elif feature.aggregate is _A.MEAN:
+            put(f"{v} = {self.writer.constant(formula.mean)}({arguments})")
+        elif feature.aggregate is _A.STD:
+            put(f"{v} = {self.writer.constant(formula.standard_deviation)}({arguments})")
+        else:
+            z, x = self.writer.constant(formula.z_score), f"x_{feature.field}"
+            put(f"{v} = None if {x} is None else {z}({x}, {arguments})")
+
+    def _told(self, told: ToldTrack, asks: Iterable[Ask]) -> None:
+        put = self.writer.put
+        put(f"w = st[{told.slot}]", "w.advance(t)")
+        for ask_ in asks:
+            v, aggregate = self.variables[ask_.feature.name], ask_.feature.aggregate
+            window = f"w.windows[{ask_.nth}]"
+            if aggregate is _A.COUNT:
+                put(f"{v} = {window}[2]")
+            elif aggregate in {_A.SUM, _A.MEAN, _A.STD, _A.ZSCORE}:
+                counts = {_A.SUM: (3,), _A.MEAN: (2, 3)}.get(aggregate, (2, 3, 4))
+                self._formula(v, ask_.feature, [f"{window}[{i}]" for i in counts])
+            else:
+                slow, constant = self.writer.constant(ask), self.writer.constant(ask_)
+                put(f"{v} = {slow}(st, {constant}, t, None)")
+        if self.plan.kind.name in told.kinds:
+            put(f"if w.insert(({self.plan.kind.name!r}, id), t, f):", "    big = True")
