@@ -1,0 +1,1 @@
+"""Training: from data to frozen scorecards and models with their cards; needs the extra `ml`."""
