@@ -1,0 +1,188 @@
+"""The log of decisions: appended by function, one chain of hashes for each shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from steelyard.decisions.model.decision import Decision, instant, read_record
+from steelyard.kernel import CursorIsInvalid, Page
+
+_TAKE_OVER = sa.text("SELECT * FROM decisions.take_over(:shard, :holder, :address)")
+_APPEND = sa.text(
+    "SELECT decisions.append(:shard, :epoch, :fold_seq, CAST(:ids AS uuid[]), :scenes, :asked,"
+    " :subjects, CAST(:fold_seqs AS bigint[]), CAST(:ats AS timestamptz[]),"
+    " CAST(:expiries AS timestamptz[]), :outcomes, CAST(:limits AS bigint[]), :causes,"
+    " CAST(:records AS bytea[]), CAST(:hashes AS bytea[]))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """The right to decide in a shard, until somebody takes it over.
+
+    Attributes
+    ----------
+    epoch : goes up with every taking over; what an earlier epoch appends is not written
+    decisions, fold_seq, head : where the log stood when the shard was taken
+    """
+
+    shard: int
+    epoch: int
+    decisions: int
+    fold_seq: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the log: the record, and its place in the chain."""
+
+    shard: int
+    number: int
+    written_at: datetime
+    record: bytes
+    hash: bytes
+
+    @property
+    def decision(self) -> Decision:
+        """What was recorded."""
+        return read_record(self.record)
+
+
+def take_over(connection: sa.Connection, shard: int, *, holder: str, address: str) -> Tenure:
+    """Take a shard; whoever had it can append nothing more."""
+    row = connection.execute(
+        _TAKE_OVER, {"shard": shard, "holder": holder, "address": address}
+    ).one()
+    return Tenure(row.shard, row.epoch, row.decisions, row.fold_seq, bytes(row.head))
+
+
+def append(
+    connection: sa.Connection,
+    tenure: Tenure,
+    decisions: Sequence[Decision],
+    records: Sequence[tuple[bytes, bytes]],
+    *,
+    fold_seq: int,
+) -> bool:
+    """Append decisions with their records and hashes; False if the tenure is over."""
+    values = {
+        "shard": tenure.shard,
+        "epoch": tenure.epoch,
+        "fold_seq": fold_seq,
+        "ids": [d.id for d in decisions],
+        "scenes": [d.asked.scene for d in decisions],
+        "asked": [d.asked.id for d in decisions],
+        "subjects": [d.subject for d in decisions],
+        "fold_seqs": [d.sequence for d in decisions],
+        "ats": [instant(d.asked.at_ms) for d in decisions],
+        "expiries": [instant(d.expires_at_ms) for d in decisions],
+        "outcomes": [d.outcome for d in decisions],
+        "limits": [d.limit_minor for d in decisions],
+        "causes": [d.cause for d in decisions],
+        "records": [record for record, _ in records],
+        "hashes": [hash for _, hash in records],
+    }
+    return bool(connection.execute(_APPEND, values).scalar_one())
+
+
+def owner_address(connection: sa.Connection, shard: int) -> str | None:
+    """Return where the owner of a shard answers, None if nobody ever took it."""
+    address: str | None = connection.execute(
+        sa.text("SELECT address FROM decisions.owner WHERE shard = :shard"), {"shard": shard}
+    ).scalar()
+    return address
+
+
+_LINE = "SELECT shard, number, written_at, record, hash FROM decisions.log"
+
+
+def read_line(connection: sa.Connection, id: UUID) -> Line | None:
+    """Return the line of a decision."""
+    row = connection.execute(sa.text(f"{_LINE} WHERE id = :id"), {"id": id}).one_or_none()
+    return None if row is None else _line(row)
+
+
+def find_asked(connection: sa.Connection, scene: str, asked: str) -> Line | None:
+    """Return the line of the decision on a question."""
+    row = connection.execute(
+        sa.text(f"{_LINE} WHERE scene = :scene AND asked = :asked"),
+        {"scene": scene, "asked": asked},
+    ).one_or_none()
+    return None if row is None else _line(row)
+
+
+def read_lines(connection: sa.Connection, shard: int, *, step: int = 1_000) -> Iterator[Line]:
+    """Yield every line of a shard in the order of its chain."""
+    after = 0
+    while True:
+        rows = connection.execute(
+            sa.text(f"{_LINE} WHERE shard = :shard AND number > :after ORDER BY number LIMIT :n"),
+            {"shard": shard, "after": after, "n": step},
+        ).all()
+        yield from map(_line, rows)
+        if len(rows) < step:
+            return
+        after = rows[-1].number
+
+
+def newest(
+    connection: sa.Connection,
+    *,
+    scene: str | None = None,
+    outcome: str | None = None,
+    subject: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> Page[Line]:
+    """Return the newest lines, or the newest of those that fit.
+
+    Refusals
+    --------
+    cursor_is_invalid
+    """
+    before = 2**62
+    if cursor is not None:
+        if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
+            raise CursorIsInvalid
+        before = int(cursor)
+    wanted = {"scene": scene, "outcome": outcome, "subject": subject}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    where = "".join(f" AND {name} = :{name}" for name in given)
+    rows = connection.execute(
+        sa.text(f"{_LINE} WHERE number < :before{where} ORDER BY number DESC LIMIT :n"),
+        {**given, "before": before, "n": limit + 1},
+    ).all()
+    more = str(rows[limit - 1].number) if len(rows) > limit else None
+    return Page(tuple(map(_line, rows[:limit])), more)
+
+
+def consume(
+    connection: sa.Connection, id: UUID, *, by: str, amount_minor: int | None, at: datetime
+) -> bool:
+    """Note that a decision was used up by something; False if it was before."""
+    done = connection.execute(
+        sa.text(
+            "INSERT INTO decisions.consumption (decision_id, by, amount_minor, consumed_at)"
+            " VALUES (:id, :by, :amount, :at) ON CONFLICT DO NOTHING"
+        ),
+        {"id": id, "by": by, "amount": amount_minor, "at": at},
+    )
+    return done.rowcount == 1
+
+
+def consumer_of(connection: sa.Connection, id: UUID) -> str | None:
+    """Return what used a decision up, None if nothing did."""
+    by: str | None = connection.execute(
+        sa.text("SELECT by FROM decisions.consumption WHERE decision_id = :id"), {"id": id}
+    ).scalar()
+    return by
+
+
+def _line(row: sa.Row[tuple[object, ...]]) -> Line:
+    return Line(row.shard, row.number, row.written_at, bytes(row.record), bytes(row.hash))
