@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from steelyard.base.http import Caller
 
 __all__ = [
+    "APPROVAL_REFUSALS",
     "CLOSE",
     "approve",
     "close",
@@ -55,6 +56,17 @@ CLOSE = approvals.approval_kind(
     zh="案件结案",
     lives=timedelta(days=3),
 )
+APPROVAL_REFUSALS = (
+    approvals.ApprovalIsUnknown,
+    approvals.ApprovalNeedsAPerson,
+    approvals.MakerIsChecker,
+    approvals.ApprovalIsNotYours,
+    approvals.ApprovalIsNotOpen,
+    approvals.ApprovalHasExpired,
+    approvals.ApprovalIsForSomethingElse,
+    approvals.ShownDiffers,
+)
+"""How `parties` can refuse the approval of a closing."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from steelyard.base.http import Caller
 
 __all__ = [
+    "STAFF_REFUSALS",
     "add_evidence",
     "add_note",
     "assign",
@@ -40,6 +41,9 @@ __all__ = [
     "prioritise",
     "release",
 ]
+
+STAFF_REFUSALS = (staff.StaffIsUnknown, staff.StaffIsNotActive)
+"""How `parties` can refuse the person to whom a case is given."""
 
 
 def claim(unit: UnitOfWork, case: UUID, *, by: Caller) -> Case:
