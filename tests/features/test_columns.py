@@ -49,6 +49,7 @@ def _every_feature() -> list[Feature]:
         {"where": (Where("fraud", Compare.IS, 1),)},
         {"where": (Where("fraud", Compare.IS_NOT, 1), *abroad), "delay_ms": 20 * MINUTE},
         {"where": (Where("dispute", Compare.AT_LEAST, 1), Where("fraud", Compare.BELOW, 1))},
+        {"where": (Where("fraud", Compare.IS, value=True),), "before": True},
         {"where": (Where("city", Compare.IS_NOT, "B"), Where("amount", Compare.AT_LEAST, 5))},
     ]  # fmt: skip
     plain = (Aggregate.COUNT, Aggregate.FIRST_SEEN, Aggregate.TIME_SINCE)

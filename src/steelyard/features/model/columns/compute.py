@@ -66,7 +66,11 @@ def compute(
     >>> compute(events, None, [taps])["card_taps_1h"].to_list()
     [1, 2, 2]
     """
-    stream = Stream.of(events, labels)
+    return compute_on(Stream.of(events, labels), features)
+
+
+def compute_on(stream: Stream, features: Sequence[Feature]) -> pl.DataFrame:
+    """Return every feature as of every event of a prepared stream; see `compute`."""
     columns: dict[str, Column] = {}
     grouped: dict[str, dict[Shape, list[Feature]]] = {}
     for feature in features:

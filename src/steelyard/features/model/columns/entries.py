@@ -228,11 +228,13 @@ def _fits(frame: pl.DataFrame, where: Sequence[Where]) -> Flags:
 def _fit(frame: pl.DataFrame, where: Where) -> pl.Expr:
     if where.field not in frame.columns:
         return pl.repeat(value=False, n=pl.len())
-    column = pl.col(where.field)
+    column, value = pl.col(where.field), where.value
+    if isinstance(value, bool) and frame.schema[where.field] != pl.Boolean:
+        value = int(value)  # A flag that is a label is told as 1 or 0.
     compared = {
         Compare.IS: column.eq,
         Compare.IS_NOT: column.ne,
         Compare.AT_LEAST: column.ge,
         Compare.BELOW: column.lt,
-    }[where.compare](where.value)
+    }[where.compare](value)
     return compared.fill_null(value=False)
