@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from steelyard.features.model.definition import Feature
-from steelyard.features.parity.replay import Replay
+from steelyard.features.service.parity.replay import Replay
 
 
 @dataclass(frozen=True, slots=True)

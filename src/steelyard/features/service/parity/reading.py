@@ -9,7 +9,7 @@ import polars as pl
 
 from steelyard.features.model.definition import DAY, HOUR, LARGEST
 from steelyard.features.model.event import EventKind, FieldType
-from steelyard.features.parity.replay import HEAD, LABEL, TYPES, Replay, derive
+from steelyard.features.service.parity.replay import HEAD, LABEL, TYPES, Replay, derive
 from steelyard.kernel import Refusal, RefusalKind
 
 LABEL_DELAY_MS = 7 * DAY
@@ -96,7 +96,7 @@ def _published(file: str, frame: pl.DataFrame) -> pl.DataFrame:
     for name in ("TRANSACTION_ID", "TX_DATETIME"):
         if frame[name].null_count():
             raise _malformed(file, f"{name} is missing in a row", f"某行缺少 {name}")
-    return frame.select(whole)
+    return frame.select(whole.keys())
 
 
 def _from_published(frame: pl.DataFrame, kinds: Mapping[str, EventKind]) -> Replay:

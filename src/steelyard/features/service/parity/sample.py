@@ -11,8 +11,8 @@ import polars as pl
 
 from steelyard.features.model.definition import DAY, HOUR, LATENESS_MS, MINUTE
 from steelyard.features.model.event import EventKind, FieldType, Value
-from steelyard.features.parity.reading import LOCAL_OFFSET_MS
-from steelyard.features.parity.replay import HEAD, LABEL, TYPES, Replay, derive
+from steelyard.features.service.parity.reading import LOCAL_OFFSET_MS
+from steelyard.features.service.parity.replay import HEAD, LABEL, TYPES, Replay, derive
 
 SEED = 3
 EVENTS = 4_000

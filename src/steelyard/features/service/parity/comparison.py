@@ -17,8 +17,8 @@ from steelyard.features.model.columns import Stream, compute_on
 from steelyard.features.model.definition import Feature
 from steelyard.features.model.event import Event
 from steelyard.features.model.stream import StreamEngine
-from steelyard.features.parity.feeding import NotFed, split
-from steelyard.features.parity.replay import HEAD, Replay
+from steelyard.features.service.parity.feeding import NotFed, split
+from steelyard.features.service.parity.replay import HEAD, Replay
 
 CHUNK_ROWS = 50_000
 COLUMNS_AT_ONCE = 12
