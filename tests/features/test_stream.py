@@ -12,7 +12,7 @@ from steelyard.features.model.definition import DAY, HOUR, LATENESS_MS, Aggregat
 from steelyard.features.model.event import Event, Label
 from steelyard.features.model.stream import StreamEngine
 from tests.features.naive import Naive
-from tests.features.worlds import KINDS, STEP, features, streams
+from tests.features.worlds import KINDS, STEP, dense, every_feature, features, streams
 
 
 def play(engine: StreamEngine, stream: Iterable[Event | Label]) -> list[dict[str, object]]:
@@ -44,6 +44,12 @@ def same(ours: list[dict[str, object]], theirs: list[dict[str, object]]) -> None
 @settings(max_examples=300)
 @given(features(), streams())
 def test_equals_the_straight_line(chosen: list[Feature], stream: list[Event | Label]) -> None:
+    same(play(StreamEngine(chosen, KINDS), stream), straight(chosen, stream))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_aggregate_on_one_busy_card(seed: int) -> None:
+    chosen, stream = every_feature(), dense(seed, 150)
     same(play(StreamEngine(chosen, KINDS), stream), straight(chosen, stream))
 
 

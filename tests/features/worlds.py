@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import strategies as st
 
 from steelyard.features.model.definition import LATENESS_MS, Aggregate, Compare, Feature, Where
@@ -142,4 +144,62 @@ def streams(draw: st.DrawFn, most: int = 40) -> list[Event | Label]:
         kept = {name: value for name, value in fields.items() if name in names}
         made.append(Event(kind, f"e{sequence}", (at + step) * STEP, sequence, kept))
         at = max(at, at + step)
+    return made
+
+
+def every_feature() -> list[Feature]:
+    """One of each aggregate, field, window, delay, and with and without the event itself."""
+    made = []
+    for aggregate in [a for a in A if a is not A.RATIO]:
+        for field in _FIELDS.get(aggregate, (None,)):
+            for window, delay, before in [
+                (None, 0, False),
+                (None, 0, True),
+                (None, 2, False),
+                (3, 0, False),
+                (6, 0, True),
+                (4, 3, False),
+            ]:
+                if window is None and field in KINDS["pay"].labels:
+                    continue
+                made.append(
+                    Feature(
+                        name=f"f{len(made)}",
+                        entity="card",
+                        kinds=("pay",),
+                        aggregate=aggregate,
+                        en="It.",
+                        zh="它。",
+                        field=field,
+                        window_ms=None if window is None else window * STEP,
+                        delay_ms=delay * STEP,
+                        before=before,
+                    )
+                )
+    return made
+
+
+def dense(seed: int, length: int) -> list[Event | Label]:
+    """One card, an event or two per step, a third of them late, labels for half."""
+    chance = Random(seed)
+    made: list[Event | Label] = []
+    now, ids = 100, []
+    for sequence in range(length):
+        if ids and chance.random() < 0.3:
+            about, at = chance.choice(ids[-8:])
+            told = (at + chance.randrange(-1, 8)) * STEP
+            name = chance.choice(["bad", "grade"])
+            made.append(Label("pay", about, told, sequence, name, chance.randrange(2)))
+            continue
+        step = chance.choice([0, 1, 1, -1, -2, -3, -4, -5])
+        fields = {
+            "card": "a",
+            "minor": chance.choice([1, 2, 3, 5, 8, None]),
+            "night": chance.choice([True, False, None]),
+            "land": chance.choice(["x", "y", None]),
+        }
+        made.append(Event("pay", f"e{sequence}", (now + step) * STEP, sequence, fields))
+        if step >= -4:
+            ids.append((f"e{sequence}", now + step))
+        now = max(now, now + step)
     return made

@@ -281,10 +281,13 @@ def _ask_values(state: State, ask_: Ask, place: tuple[int, int], end: int) -> Nu
     assert track is not None
     assert window is not None
     assert name is not None
-    if aggregate is Aggregate.DISTINCT and window.length is None:
-        return sum(1 for first in state[window.distinct[name]].values() if first <= end)
     slot = track.columns[name].values
     assert slot is not None, "planned with the window"
+    if aggregate is Aggregate.DISTINCT and window.length is None:
+        entered = {value for value, first in state[window.distinct[name]].items() if first <= end}
+        # Those on the border that the next reading in order would take in.
+        border = [] if window.tail is None else state[slot][state[window.tail] : place[1]]
+        return len(entered.union(value for value in border if value is not None))
     values = [value for value in state[slot][slice(*place)] if value is not None]
     if aggregate is Aggregate.DISTINCT:
         return len(set(values))
