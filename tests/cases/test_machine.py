@@ -123,8 +123,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(one=matters, who=people)
     def release(self, one: Matter, who: str) -> None:
-        holds = one.holder_at(self.wall) == who
-        may = one.may(who) and one.state == "claimed" and (holds or who == LEAD)
+        # One's own claim can be given back after it expired too, as long as nobody took the case.
+        may = one.may(who) and one.state == "claimed" and who in (one.holder, LEAD)
         if self._try(working.release, one, who, may):
             self._free(one)
 

@@ -15,6 +15,7 @@ from steelyard.cases.model.case import Case, CaseAction, Claim, must_be_a_person
 from steelyard.cases.model.kind import WORK, Priority
 from steelyard.cases.model.refusals import (
     AssigneeLacksSkill,
+    CaseIsNotYours,
     CaseIsUnknown,
     ReferenceIsMalformed,
 )
@@ -115,6 +116,8 @@ def assign(unit: UnitOfWork, case: UUID, to: UUID, *, by: Caller) -> Case:
 def release(unit: UnitOfWork, case: UUID, *, by: Caller) -> Case:
     """Put a case back into the queue; a lead also one that somebody else has.
 
+    One's own claim is given back after it expired too, as long as nobody took the case.
+
     Refusals
     --------
     case_is_unknown, not_entitled, case_state_forbids, case_is_not_yours
@@ -123,7 +126,7 @@ def release(unit: UnitOfWork, case: UUID, *, by: Caller) -> Case:
     after = present.freed(CaseAction.RELEASE)
     assert present.claim is not None, "only a claimed case is released"
     if present.claim.by != by.actor and not by.may("cases.lead"):
-        present.must_be_with(by.actor, unit.wall_at)
+        raise CaseIsNotYours(case=case)
     fact = CaseReleased(case=case, case_kind=present.kind, reason="released")
     return move(
         unit,

@@ -24,6 +24,11 @@ from steelyard.cases.model.sla import Colour, Marks
 RANK = "CASE WHEN red_at <= :now THEN 2 WHEN amber_at <= :now THEN 1 ELSE 0 END"
 """How red a case is at an instant; `Colour.rank` in SQL."""
 
+# Class by class, in order: the first that has a case ends the search. One sort over all of them
+# would read and sort the whole queue, because rows are locked above the sort.
+_CLASSES = ", ".join(
+    f"({priority}, {rank})" for priority in sorted(Priority, reverse=True) for rank in (2, 1, 0)
+)
 _FIXED = (
     "id, kind, subject, dedup_key, opened_at, opened_by, event_kind, event_id, kept_from, version"
 )
@@ -129,13 +134,14 @@ def take_next(
     """
     row = connection.execute(
         sa.text(
-            "SELECT * FROM cases.case_file WHERE (state = 'open'"
-            " OR (state = 'claimed' AND claimed_until_wall_at <= :wall_at))"
+            f"SELECT c.* FROM (VALUES {_CLASSES}) AS class (priority, rank) CROSS JOIN LATERAL ("
+            "SELECT * FROM cases.case_file f WHERE state IN ('open', 'claimed')"
+            f" AND f.priority = class.priority AND {RANK} = class.rank"
+            " AND (state = 'open' OR claimed_until_wall_at <= :wall_at)"
             " AND (CAST(:kinds AS text[]) IS NULL OR kind = ANY (:kinds))"
             " AND (skill = ANY (:held) OR split_part(skill, '.', 1) || '.*' = ANY (:held)"
             " OR '*' = ANY (:held)) AND NOT :actor = ANY (kept_from)"
-            f" ORDER BY priority DESC, {RANK} DESC, opened_at, id"
-            " LIMIT 1 FOR UPDATE SKIP LOCKED"
+            " ORDER BY opened_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) c LIMIT 1"
         ),
         {
             "actor": actor,
