@@ -92,7 +92,9 @@ def test_who_was_taken_over_from_writes_nothing(database: Database) -> None:
     second.write([decision(2)], fold_seq=2)
     with database.reading() as connection:
         assert verify_log(connection).decisions == 2
-        assert kept.owner_address(connection, 0) == "here"
+        owner = kept.find_owner(connection)
+        assert owner is not None
+        assert (owner.address, owner.epoch) == ("here", second.tenure.epoch)
 
 
 def test_the_database_refuses_a_broken_chain_and_any_change(database: Database) -> None:
@@ -202,9 +204,11 @@ def test_the_database_itself_lets_nothing_pass_that_was_declined(database: Datab
     log = open_log(database)
     made = decision(outcome="review")
     log.write([made], fold_seq=1)
-    with pytest.raises(sa.exc.DBAPIError, match="does not let this pass"):
-        with database.unit_of_work() as unit:
-            kept.consume(unit.connection, made.id, by="transfer:1", amount_minor=1, at=unit.now)
+    with (
+        pytest.raises(sa.exc.DBAPIError, match="does not let this pass"),
+        database.unit_of_work() as unit,
+    ):
+        kept.consume(unit.connection, made.id, by="transfer:1", amount_minor=1, at=unit.now)
 
 
 def test_many_callers_share_a_transaction_and_a_fault_is_told_to_all() -> None:

@@ -99,6 +99,43 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         return self.versions["policy"]
 
 
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the asker is told of a decision.
+
+    Attributes
+    ----------
+    id : of the decision; shown when a movement consumes it, and when somebody asks why
+    reasons : stable codes, most weighty first
+    limit_minor : up to which amount it is approved, where the outcome is `limit`
+    expires_at_ms : until when it may be consumed
+    """
+
+    id: UUID
+    scene: str
+    outcome: str
+    score: int | None
+    reasons: tuple[str, ...]
+    limit_minor: int | None
+    policy: str
+    degraded: str
+    expires_at_ms: int
+
+    @classmethod
+    def of(cls, decision: Decision) -> Answer:
+        """Return the answer that a decision gives."""
+        return cls(
+            id=decision.id,
+            scene=decision.asked.scene,
+            outcome=decision.outcome,
+            score=decision.score,
+            reasons=decision.reasons,
+            limit_minor=decision.limit_minor,
+            policy=decision.cause,
+            degraded=decision.degraded,
+            expires_at_ms=decision.expires_at_ms,
+        )
+
+
 _ENCODER = msgspec.json.Encoder(order="sorted", uuid_format="canonical")
 _DECODER = msgspec.json.Decoder(Decision)
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -55,6 +56,14 @@ class DecisionIsUsed(Refusal):
     zh = "决策 {id} 已被 {by} 使用。"
 
 
+class OwnerIsAway(Refusal):
+    """Nobody decides at this moment: the owner is being started or taken over."""
+
+    kind = RefusalKind.UNAVAILABLE
+    en = "No process decides at this moment; ask again in a moment."
+    zh = "决策进程暂不可用，请稍后重试。"
+
+
 class TenureIsOver(Exception):
     """Another process has taken the shard over: this one must not answer any more."""
 
@@ -66,14 +75,23 @@ class DecisionLog:
     ----------
     database : its pool lends one connection at a time
     holder, address : who takes the shard, and where it answers
+    ticket : what it wants to be shown there
     """
 
     def __init__(
-        self, database: Database, *, shard: int = 0, holder: str, address: str = ""
+        self,
+        database: Database,
+        *,
+        shard: int = 0,
+        holder: str,
+        address: str = "",
+        ticket: str = "",
     ) -> None:
         self.database = database
         with database.engine.begin() as connection:
-            self.tenure: Tenure = store.take_over(connection, shard, holder=holder, address=address)
+            self.tenure: Tenure = store.take_over(
+                connection, shard, holder=holder, address=address, ticket=ticket
+            )
         self.head = self.tenure.head
 
     def write(self, decisions: Sequence[Decision], *, fold_seq: int) -> None:
@@ -109,21 +127,27 @@ class LogWriter:
     def __init__(self, write: Callable[[list[Decision]], None], *, max_batch: int = 1_000) -> None:
         self._write = write
         self._max_batch = max_batch
-        self._waiting: list[tuple[Decision, asyncio.Future[None]]] = []
+        # In the order of the calls; what is being written stays until it is durable.
+        self._unwritten: dict[UUID, tuple[Decision, asyncio.Future[None]]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="decision-log")
         self._task: asyncio.Task[None] | None = None
-        self.failed: BaseException | None = None
+        self.failed: Exception | None = None
         """Why nothing is written any more; every later caller is told the same."""
 
     async def durable(self, decision: Decision) -> None:
         """Return when the decision is durable; decisions are written in the order of the calls."""
         if self.failed is not None:
             raise self.failed
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((decision, future))
+        self._unwritten[decision.id] = decision, asyncio.get_running_loop().create_future()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain())
-        await future
+        await self.written(decision.id)
+
+    async def written(self, id: UUID) -> None:
+        """Return when a decision that was given to `durable` is durable; at once if it is."""
+        found = self._unwritten.get(id)
+        if found is not None:
+            await asyncio.shield(found[1])  # a caller who goes away takes nobody with him
 
     def close(self) -> None:
         """Let the thread go; nothing may wait."""
@@ -131,21 +155,20 @@ class LogWriter:
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch = self._waiting[: self._max_batch]
-            del self._waiting[: self._max_batch]
+        while self._unwritten:
+            batch = list(islice(self._unwritten.values(), self._max_batch))
             try:
                 await loop.run_in_executor(self._pool, self._write, [d for d, _ in batch])
             except Exception as error:
                 self.failed = error
-                for _, future in [*batch, *self._waiting]:
-                    if not future.done():
-                        future.set_exception(error)
-                self._waiting.clear()
+                for _, future in self._unwritten.values():
+                    future.set_exception(error)
+                    future.exception()  # somebody who went away does not ask for it
+                self._unwritten.clear()
                 return
-            for _, future in batch:
-                if not future.done():
-                    future.set_result(None)
+            for decision, future in batch:
+                del self._unwritten[decision.id]
+                future.set_result(None)
 
 
 def consume(unit: UnitOfWork, id: UUID, *, by: str, amount_minor: int | None = None) -> Decision:

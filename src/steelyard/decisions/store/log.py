@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from steelyard.decisions.model.decision import Decision, instant, read_record
 from steelyard.kernel import CursorIsInvalid, Page
 
-_TAKE_OVER = sa.text("SELECT * FROM decisions.take_over(:shard, :holder, :address)")
+_TAKE_OVER = sa.text("SELECT * FROM decisions.take_over(:shard, :holder, :address, :ticket)")
 _APPEND = sa.text(
     "SELECT decisions.append(:shard, :epoch, :fold_seq, CAST(:ids AS uuid[]), :scenes, :asked,"
     " :subjects, CAST(:fold_seqs AS bigint[]), CAST(:ats AS timestamptz[]),"
@@ -54,10 +54,12 @@ class Line:
         return read_record(self.record)
 
 
-def take_over(connection: sa.Connection, shard: int, *, holder: str, address: str) -> Tenure:
+def take_over(
+    connection: sa.Connection, shard: int, *, holder: str, address: str, ticket: str
+) -> Tenure:
     """Take a shard; whoever had it can append nothing more."""
     row = connection.execute(
-        _TAKE_OVER, {"shard": shard, "holder": holder, "address": address}
+        _TAKE_OVER, {"shard": shard, "holder": holder, "address": address, "ticket": ticket}
     ).one()
     return Tenure(row.shard, row.epoch, row.decisions, row.fold_seq, bytes(row.head))
 
@@ -91,12 +93,22 @@ def append(
     return bool(connection.execute(_APPEND, values).scalar_one())
 
 
-def owner_address(connection: sa.Connection, shard: int) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where the owner of a shard answers, and the ticket that it wants to be shown."""
+
+    address: str
+    ticket: str
+    epoch: int
+
+
+def find_owner(connection: sa.Connection, shard: int = 0) -> Whereabouts | None:
     """Return where the owner of a shard answers, None if nobody ever took it."""
-    address: str | None = connection.execute(
-        sa.text("SELECT address FROM decisions.owner WHERE shard = :shard"), {"shard": shard}
-    ).scalar()
-    return address
+    row = connection.execute(
+        sa.text("SELECT address, ticket, epoch FROM decisions.owner WHERE shard = :shard"),
+        {"shard": shard},
+    ).one_or_none()
+    return None if row is None else Whereabouts(row.address, row.ticket, row.epoch)
 
 
 _LINE = "SELECT shard, number, written_at, record, hash FROM decisions.log"

@@ -15,7 +15,8 @@ CREATE TABLE decisions.owner (
     shard smallint PRIMARY KEY CHECK (shard >= 0),
     epoch bigint NOT NULL CHECK (epoch >= 0),
     holder text NOT NULL,
-    address text,
+    address text NOT NULL,
+    ticket text NOT NULL,
     decisions bigint NOT NULL DEFAULT 0,
     fold_seq bigint NOT NULL DEFAULT 0,
     head bytea NOT NULL DEFAULT '\\x',
@@ -23,6 +24,7 @@ CREATE TABLE decisions.owner (
 ) WITH (fillfactor = 30);
 COMMENT ON TABLE decisions.owner IS 'who may decide; whoever takes it over raises the epoch';
 COMMENT ON COLUMN decisions.owner.address IS 'where the owner answers the other processes';
+COMMENT ON COLUMN decisions.owner.ticket IS 'what they show it, so that it answers nobody else';
 GRANT SELECT ON decisions.owner TO steelyard_app;
 """
 
@@ -85,12 +87,13 @@ CREATE TRIGGER decision_lets_pass BEFORE INSERT ON decisions.consumption
 # What may be done with the log is done by these functions, as the owner of the schema.
 _FUNCTIONS = """
 -- Takes a shard over: the one who had it is fenced from here on.
-CREATE FUNCTION decisions.take_over(the_shard smallint, the_holder text, the_address text)
+CREATE FUNCTION decisions.take_over(
+    the_shard smallint, the_holder text, the_address text, the_ticket text)
 RETURNS decisions.owner LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    INSERT INTO decisions.owner AS o (shard, epoch, holder, address)
-    VALUES (the_shard, 1, the_holder, the_address)
+    INSERT INTO decisions.owner AS o (shard, epoch, holder, address, ticket)
+    VALUES (the_shard, 1, the_holder, the_address, the_ticket)
     ON CONFLICT (shard) DO UPDATE SET epoch = o.epoch + 1, holder = the_holder,
-        address = the_address, taken_at = clock_timestamp()
+        address = the_address, ticket = the_ticket, taken_at = clock_timestamp()
     RETURNING *
 $$;
 
@@ -135,10 +138,10 @@ BEGIN
     RETURN true;
 END $$;
 
-REVOKE ALL ON FUNCTION decisions.take_over(smallint, text, text), decisions.append(smallint, bigint,
+REVOKE ALL ON FUNCTION decisions.take_over(smallint, text, text, text), decisions.append(smallint, bigint,
     bigint, uuid[], text[], text[], text[], bigint[], timestamptz[], timestamptz[], text[], bigint[],
     text[], bytea[], bytea[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION decisions.take_over(smallint, text, text), decisions.append(smallint,
+GRANT EXECUTE ON FUNCTION decisions.take_over(smallint, text, text, text), decisions.append(smallint,
     bigint, bigint, uuid[], text[], text[], text[], bigint[], timestamptz[], timestamptz[], text[],
     bigint[], text[], bytea[], bytea[]) TO steelyard_app;
 """

@@ -1,0 +1,193 @@
+"""The engine: folds events in one order, asks the policy of their scene, and forgets nothing."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from steelyard.decisions.model.decision import (
+    Asked,
+    Decision,
+    Judgement,
+    Value,
+    decide,
+    instant,
+)
+from steelyard.decisions.model.question import EventIdWasUsed, SceneIsUnknown, read_question
+from steelyard.features import Event, EventKind, StreamEngine, catalogue
+from steelyard.kernel import uuid7
+from steelyard.kernel.ids import ENTROPY_BYTES
+
+REMEMBERED = 1_000_000
+"""How many answered questions are known without asking the log."""
+
+
+class Policy(Protocol):
+    """What judges the values of a scene; pure, and the same for ever for its version."""
+
+    @property
+    def cause(self) -> str:
+        """`policy.<name>@<version>`, what a movement names as its cause."""
+        ...
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of everything else that has a part in its answer: document hash, models, lists."""
+        ...
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The features that it reads, by name."""
+        ...
+
+    def judge(self, values: Mapping[str, Value]) -> Judgement:
+        """Return what it says to the fields and features of an event."""
+        ...
+
+
+class Engine:
+    """Decides for one shard, in one thread: what it folds, and in which order, is its state.
+
+    Parameters
+    ----------
+    policies : by scene; a scene is also the kind of its events
+    stream : the features, folded up to `sequence`
+    entropy : for ids, `n` bytes at a time
+    known : finds the decision on a question that is no longer remembered, in the log
+    """
+
+    def __init__(
+        self,
+        policies: Mapping[str, Policy],
+        stream: StreamEngine,
+        kinds: Mapping[str, EventKind],
+        *,
+        entropy: Callable[[int], bytes],
+        known: Callable[[str, str], Decision | None],
+        catalogue: str,
+    ) -> None:
+        self.policies = dict(policies)
+        self.stream = stream
+        self._kinds = kinds
+        self._entropy = entropy
+        self._known = known
+        self._catalogue = catalogue
+        self._answered: OrderedDict[tuple[str, str], Decision] = OrderedDict()
+        # Questions about events from this instant on are all remembered.
+        self._complete_from_ms = 0
+
+    def read(self, scene: str, body: bytes, *, now_ms: int) -> Asked:
+        """Return the question of a body, checked.
+
+        Refusals
+        --------
+        scene_is_unknown, and what `read_question` refuses
+        """
+        if scene not in self.policies:
+            raise SceneIsUnknown(scene=scene)
+        return read_question(scene, body, kind=self._kinds[scene], now_ms=now_ms)
+
+    def answered(self, asked: Asked) -> Decision | None:
+        """Return the decision that was made on the same question before.
+
+        Refusals
+        --------
+        event_id_was_used : for another event
+        """
+        key = (asked.scene, asked.id)
+        decision = self._answered.get(key)
+        if decision is None and asked.at_ms < self._complete_from_ms:
+            decision = self._known(*key)
+        if decision is None:
+            return None
+        if decision.asked != asked:
+            raise EventIdWasUsed(id=asked.id, scene=asked.scene)
+        return decision
+
+    def decide(self, asked: Asked, *, now_ms: int) -> Decision:
+        """Fold the event of a question, and decide; the caller has it written before answering.
+
+        Parameters
+        ----------
+        asked : was not answered before (see `answered`)
+        now_ms : business instant, from which the id of the decision is made
+        """
+        policy = self.policies[asked.scene]
+        fields = catalogue.complete(asked.scene, asked.at_ms, asked.fields)
+        sequence = self.stream.sequence + 1
+        folded = self.stream.fold(Event(asked.scene, asked.id, asked.at_ms, sequence, fields))
+        flags: dict[str, Value] = {}
+        if folded.is_late:
+            flags["event_is_too_late" if folded.is_too_late else "event_is_late"] = True
+        values = {name: folded.values.get(name) for name in policy.reads}
+        judged = policy.judge(inputs_of(fields, values, flags))
+        decision = decide(
+            asked,
+            self._new_id(now_ms),
+            judged,
+            subject=_subject(fields),
+            sequence=sequence,
+            values=values,
+            flags=flags,
+            versions={"policy": policy.cause, "catalogue": self._catalogue, **policy.versions},
+        )
+        self.remember(decision)
+        return decision
+
+    def remember(self, decision: Decision) -> None:
+        """Know the answer to its question without asking the log."""
+        self._answered[decision.asked.scene, decision.asked.id] = decision
+        if len(self._answered) > REMEMBERED:
+            _, oldest = self._answered.popitem(last=False)
+            self._complete_from_ms = max(self._complete_from_ms, oldest.asked.at_ms + 1)
+
+    def _new_id(self, now_ms: int) -> UUID:
+        return uuid7(instant(now_ms), self._entropy(ENTROPY_BYTES))
+
+
+def inputs_of(
+    fields: Mapping[str, Value], values: Mapping[str, Value], flags: Mapping[str, Value]
+) -> dict[str, Value]:
+    """Return what a policy reads: fields of the event, features, flags, by their names."""
+    return {**fields, **values, **flags}
+
+
+def replay(decision: Decision, policy: Policy) -> Decision:
+    """Compute a decision again from what is recorded in it; by the policy of its version.
+
+    Returns
+    -------
+    Decision
+        Equal to the recorded one, to the byte, unless somebody changed the record or the rules.
+    """
+    assert policy.cause == decision.cause
+    asked = decision.asked
+    fields = catalogue.complete(asked.scene, asked.at_ms, asked.fields)
+    return decide(
+        asked,
+        decision.id,
+        policy.judge(inputs_of(fields, decision.values, decision.flags)),
+        subject=_subject(fields),
+        sequence=decision.sequence,
+        values=decision.values,
+        flags=decision.flags,
+        versions={**decision.versions, **policy.versions},
+        degraded=decision.degraded,
+    )
+
+
+def catalogue_version(definitions: object) -> str:
+    """Return a version of the definitions: the first 16 digits of their hash."""
+    return sha256(msgspec.json.encode(definitions, order="sorted")).hexdigest()[:16]
+
+
+def _subject(fields: Mapping[str, Value]) -> str:
+    for noun in ("customer", "merchant", "account"):
+        if fields.get(noun) is not None:
+            return f"{noun}:{fields[noun]}"
+    return "nobody:unknown"

@@ -1,0 +1,156 @@
+"""The owner of a shard: the one process that folds its events and decides.
+
+It is fenced: whoever takes the shard over raises the epoch, and what an earlier owner still tries
+to write is refused in the transaction of its batch. A decision is durable before it is answered.
+When a batch fails, what was folded may not be what is kept: the owner rebuilds its state from the
+log before it answers again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from steelyard.base import Database
+from steelyard.base.telemetry import get_logger
+from steelyard.decisions.model.decision import Decision
+from steelyard.decisions.service.engine import Engine, Policy, catalogue_version
+from steelyard.decisions.service.log import DecisionLog, LogWriter, OwnerIsAway, TenureIsOver
+from steelyard.decisions.store import log as store
+from steelyard.features import CATALOGUE, KINDS, Event, Feature, StreamEngine, catalogue
+
+
+class Owner:
+    """Answers questions of every scene, one after the other in the order of their coming.
+
+    Parameters
+    ----------
+    policies : by scene
+    holder, address : who takes the shard over, and where it answers
+    ticket : what it wants to be shown there
+    shard : whose entities it knows
+
+    Notes
+    -----
+    Making one takes the shard over and reads its log from the beginning.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        policies: Mapping[str, Policy],
+        *,
+        holder: str,
+        address: str = "",
+        ticket: str = "",
+        shard: int = 0,
+    ) -> None:
+        self._database = database
+        self._policies = dict(policies)
+        self._log = DecisionLog(
+            database, shard=shard, holder=holder, address=address, ticket=ticket
+        )
+        self._features = features_of(self._policies)
+        self._catalogue = catalogue_version(sorted(repr(f) for f in self._features.values()))
+        self._rebuild()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of its tenure."""
+        return self._log.tenure.epoch
+
+    @property
+    def engine(self) -> Engine:
+        """What it folds with; for reading."""
+        return self._engine
+
+    async def ask(self, scene: str, body: bytes, *, now_ms: int) -> Decision:
+        """Return the decision on a question, once it is durable; the same question, the same.
+
+        Refusals
+        --------
+        scene_is_unknown, question_is_malformed, field_is_unknown, field_has_wrong_type,
+        event_is_in_the_future, event_id_was_used, owner_is_away
+
+        Raises
+        ------
+        TenureIsOver
+            Another process decides now.
+        """
+        if self._writer.failed is not None:
+            self._recover()
+        asked = self._engine.read(scene, body, now_ms=now_ms)
+        known = self._engine.answered(asked)
+        decision = known or self._engine.decide(asked, now_ms=now_ms)
+        try:
+            if known is not None:
+                await self._writer.written(known.id)
+            else:
+                await self._writer.durable(decision)
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            get_logger("decisions").warning("batch_failed", error=type(error).__name__)
+            raise OwnerIsAway from error
+        return decision
+
+    def _recover(self) -> None:
+        """Rebuild after a batch has failed: what it folded may not be what is kept."""
+        if isinstance(self._writer.failed, TenureIsOver):
+            raise TenureIsOver
+        self._writer.close()
+        try:
+            self._rebuild()
+        except sa.exc.SQLAlchemyError as error:
+            raise OwnerIsAway from error
+
+    def close(self) -> None:
+        """Let the writer go."""
+        self._writer.close()
+
+    def _rebuild(self) -> None:
+        """Fold the shard's log from its beginning, in the order in which it was folded."""
+        stream = StreamEngine(
+            self._features.values(), KINDS, {s: p.reads for s, p in self._policies.items()}
+        )
+        engine = Engine(
+            self._policies,
+            stream,
+            KINDS,
+            entropy=os.urandom,
+            known=self._known,
+            catalogue=self._catalogue,
+        )
+        count = 0
+        with self._database.reading() as connection:
+            for line in store.read_lines(connection, self._log.tenure.shard):
+                decision = line.decision
+                asked = decision.asked
+                fields = catalogue.complete(asked.scene, asked.at_ms, asked.fields)
+                stream.fold(Event(asked.scene, asked.id, asked.at_ms, decision.sequence, fields))
+                engine.remember(decision)
+                self._log.head = line.hash
+                count += 1
+        get_logger("decisions").info("state_rebuilt", decisions=count, epoch=self.epoch)
+        self._engine = engine
+        self._writer = LogWriter(self._write)
+
+    def _write(self, batch: list[Decision]) -> None:
+        self._log.write(batch, fold_seq=batch[-1].sequence)
+
+    def _known(self, scene: str, asked: str) -> Decision | None:
+        with self._database.reading() as connection:
+            line = store.find_asked(connection, scene, asked)
+        return None if line is None else line.decision
+
+
+def features_of(policies: Mapping[str, Policy]) -> dict[str, Feature]:
+    """Return the features that policies read, and the parts of those that are ratios."""
+    wanted: dict[str, Feature] = {}
+    left = [name for policy in policies.values() for name in policy.reads]
+    while left:
+        name = left.pop()
+        if name not in wanted:
+            wanted[name] = CATALOGUE[name]
+            left += wanted[name].parts or ()
+    return wanted
