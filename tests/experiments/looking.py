@@ -66,14 +66,15 @@ def simulate(setting: Setting, runs: int, seed: int) -> Looks:
     return Looks(running(ones), running(x), running(x * x), running((x != 0).astype(np.int64)))
 
 
-def p_values(looks: Looks, setting: Setting, variance: str = "greater") -> Any:
+def p_values(looks: Looks, setting: Setting, variance: str = "tested") -> Any:
     """The p-value after every unit, 1 while nothing is said; for itself, beside the library's."""
     n, total, squares = (a.astype(float) for a in (looks.n, looks.total, looks.squares))
     with np.errstate(divide="ignore", invalid="ignore"):
         each = (n * squares - total**2) / (n * (n - 1)) / n
         all_n, all_total, all_squares = n.sum(0), total.sum(0), squares.sum(0)
         pooled = (all_n * all_squares - all_total**2) / (all_n * (all_n - 1)) * (1 / n).sum(0)
-        v = each.sum(0) if variance == "within" else np.maximum(each.sum(0), pooled)
+        tested = pooled if setting.is_proportion else np.maximum(each.sum(0), pooled)
+        v = each.sum(0) if variance == "within" else tested
         k = all_n * mixing(setting.planned, setting.alpha)
         effect = total[1] / n[1] - total[0] / n[0]
         log_ratio = effect**2 / (2 * v) * k / (1 + k) - np.log1p(k) / 2
@@ -84,7 +85,7 @@ def p_values(looks: Looks, setting: Setting, variance: str = "greater") -> Any:
     return np.where(says, p, 1.0)
 
 
-def alarms(setting: Setting, runs: int, seed: int, variance: str = "greater") -> float:
+def alarms(setting: Setting, runs: int, seed: int, variance: str = "tested") -> float:
     """Share of runs that ever fall to alpha."""
     found = 0
     for start in range(0, runs, 100):

@@ -44,6 +44,9 @@ SAME = {
 DIFFERENT = {
     "rate": Setting(rate(0.10), rate(0.14), units=8_000, planned=5_000),
     "rate, one in ten": Setting(rate(0.10), rate(0.16), share=0.1, units=12_000, planned=8_000),
+    "rare, one in ten, worse": Setting(
+        rate(0.005), rate(0.015), share=0.1, units=16_000, planned=12_000
+    ),
     "amounts": Setting(lognormal(), lognormal(0.15), is_proportion=False, units=8_000),
 }
 
@@ -162,8 +165,8 @@ def test_what_is_simulated_is_what_the_library_says(name: str) -> None:
         assert found.p_value == pytest.approx(p[run, unit], rel=1e-7)
         if found.interval is not None:
             said += 1
-            leaves_zero_out = found.interval.low > 0 or found.interval.high < 0
-            assert leaves_zero_out == (found.p_value < setting.alpha)
+            reaches_across = found.interval.low < 0 < found.interval.high
+            assert reaches_across == (found.p_value > setting.alpha)
     assert said > 20
 
 

@@ -31,20 +31,17 @@ from steelyard.experiments.model.assignment import moved
 from steelyard.experiments.store import experiment as table
 from steelyard.parties import approvals
 from tests.conftest import Store
+from tests.events.waiting import until
 from tests.experiments.conftest import ANN, Desk
 from tests.experiments.test_assignment import draft
 
 
-def until_somebody_waits(watcher: sa.Connection, holder: int) -> None:
-    """Return when another transaction waits for the holder's."""
-    for _ in range(10_000):
-        waits = watcher.exec_driver_sql(
-            "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", (holder,)
-        ).scalar_one()
-        watcher.rollback()
-        if waits:
-            return
-    raise AssertionError("nobody waits")
+def somebody_waits(watcher: sa.Connection, holder: int) -> bool:
+    waits = watcher.exec_driver_sql(
+        "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", (holder,)
+    ).scalar_one()
+    watcher.rollback()
+    return bool(waits)
 
 
 RECORDED, REPEATED, DIFFERS, NOT_EXPOSED = observations.Recording
@@ -144,7 +141,8 @@ def test_of_two_starts_at_once_on_the_same_slots_one_is_refused(desk: Desk) -> N
             started = designs.start_experiment(unit, "one", 1, approval=approved["one"])
             checked.set()
             with desk.database.engine.connect() as watcher:
-                until_somebody_waits(watcher, unit.driver.info.backend_pid)
+                holder = unit.driver.info.backend_pid
+                until(lambda: somebody_waits(watcher, holder), "the other start")
             return started
 
     def second() -> str:

@@ -195,10 +195,9 @@ def _compare(
     verdict = Verdict.NO_DIFFERENCE if is_over else Verdict.CONTINUE
     if found.interval is not None:
         interval = Interval(found.interval.low / scale, found.interval.high / scale)
-        if found.interval.low > 0 or found.interval.high < 0:
-            is_higher = found.interval.low > 0
-            is_better = is_higher == (metric.better is Better.HIGHER)
-            verdict = Verdict.CHALLENGER_BETTER if is_better else Verdict.CHALLENGER_WORSE
+    if found.effect is not None and found.p_value <= threshold:
+        is_better = (found.effect > 0) == (metric.better is Better.HIGHER)
+        verdict = Verdict.CHALLENGER_BETTER if is_better else Verdict.CHALLENGER_WORSE
     if found.effect is not None and control.total:
         lift = found.effect / control.mean
     effect = None if found.effect is None else found.effect / scale

@@ -11,8 +11,10 @@ decides where in time the interval is tightest.
 
 The variance is estimated, so all of this is asymptotic, and where it is not near enough it lies:
 with a small challenger and rare events, the variance within the arms alone gives up to 30 % false
-alarms (see the README). Hence the variance here is the greater one of within and pooled, and
-nothing is said before `FEWEST_UNITS` in each arm and `FEWEST_EVENTS` in both together.
+alarms (the README has the figures). Hence a proportion is tested with the pooled variance, which is
+the true one when there is no difference, and a mean with the greater one of within and pooled; the
+interval takes the greater one in both. Nothing is said before `FEWEST_UNITS` in each arm and
+`FEWEST_EVENTS` in both together.
 
 Sources
 -------
@@ -97,7 +99,8 @@ class Difference:
     Attributes
     ----------
     effect : difference of the means; None while an arm has no outcome
-    interval : confidence sequence of it; None while nothing can be said
+    interval : confidence sequence of it; None while nothing can be said; it reaches across zero
+        exactly when the p-value is above alpha
     p_value : always valid; 1 while nothing can be said
     """
 
@@ -137,7 +140,8 @@ def half_width(variance: float, n: int, rho2: float, alpha: float) -> float:
 def p_value(effect: float, variance: float, n: int, rho2: float) -> float:
     """Return the always-valid p-value of an effect; see the head of the module.
 
-    It is at most alpha exactly when the confidence sequence of alpha leaves zero out.
+    It is below alpha exactly when the confidence sequence of alpha and this variance leaves zero
+    out.
     """
     k = n * rho2
     log_ratio = effect**2 / (2 * variance) * k / (1 + k) - log(1 + k) / 2
@@ -172,13 +176,15 @@ def difference(
         return Difference(effect, None, 1.0)
     within = control.variance / control.n + challenger.variance / challenger.n
     pooled = both.variance * (1 / control.n + 1 / challenger.n)
-    variance = max(within, pooled)
-    if variance == 0.0:
+    greater = max(within, pooled)
+    tested = pooled if is_proportion else greater
+    if tested == 0.0:
         return Difference(effect, None, 1.0)
     rho2 = mixing(planned_units, alpha)
-    half = half_width(variance, both.n, rho2, alpha)
-    return Difference(
-        effect,
-        Interval(effect - half, effect + half),
-        p_value(effect, variance, both.n, rho2),
-    )
+    p = p_value(effect, tested, both.n, rho2)
+    half = half_width(greater, both.n, rho2, alpha)
+    low, high = effect - half, effect + half
+    if p <= alpha:
+        # The test has ruled zero out, and with it the other side.
+        low, high = (max(low, 0.0), high) if effect > 0 else (low, min(high, 0.0))
+    return Difference(effect, Interval(low, high), p)
