@@ -1,1 +1,57 @@
-"""The features room: streaming features."""
+"""The features: numbers about customers, cards, devices and places, exact as of every event.
+
+A feature is defined once, in `CATALOGUE`; `StreamEngine` computes it event by event, `compute` in
+columns for training and backtests. `facts` turns the log into events, `profiles` reads an entity.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from steelyard.features.catalogue import CATALOGUE, KINDS, complete
+from steelyard.features.model.definition import Aggregate, Feature
+from steelyard.features.model.event import Event, EventKind, FieldType, Label
+from steelyard.features.model.graph import LinkGraph
+from steelyard.features.model.stream import StreamEngine
+
+if TYPE_CHECKING:
+    from steelyard.features import definitions, parity
+    from steelyard.features.model.columns import compute
+    from steelyard.features.service import facts
+    from steelyard.features.service import profile as profiles
+
+__all__ = [
+    "CATALOGUE",
+    "KINDS",
+    "Aggregate",
+    "Event",
+    "EventKind",
+    "Feature",
+    "FieldType",
+    "Label",
+    "LinkGraph",
+    "StreamEngine",
+    "complete",
+    "compute",
+    "definitions",
+    "facts",
+    "parity",
+    "profiles",
+]
+
+_GROUPS = {
+    "definitions": "definitions",
+    "facts": "service.facts",
+    "parity": "parity",
+    "profiles": "service.profile",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a group or the columnar engine when it is asked for first."""
+    if name in _GROUPS:
+        return import_module(f"{__name__}.{_GROUPS[name]}")
+    if name == "compute":
+        return import_module(f"{__name__}.model.columns").compute
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
