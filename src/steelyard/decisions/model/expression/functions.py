@@ -73,10 +73,10 @@ def length(value: Any) -> int:
 
 def contains(a: Any, b: Any) -> bool:
     """Return whether a text holds a text, or an array a value."""
-    if type(a) is str and type(b) is str:
-        return b in a
     if isinstance(a, list | tuple):
         return any(same(item, b) for item in a)
+    if type(a) in (str, Instant) and type(b) in (str, Instant):
+        return str(b) in str(a)
     raise unfit("contains", a, b)
 
 

@@ -44,6 +44,10 @@ class Span:
 
     def holds(self, value: object) -> bool:
         """Return whether the value lies in it; with a turned left bracket, outside of it."""
+        if kind_of(value) != kind_of(self.left):
+            if kind_of(value) in ("number", "date"):
+                return False
+            raise unfit("in", value, self)
         left, right = self.left_bracket, self.right_bracket
         first = less(self.left, value, equal=left == "[") if left in "[(" else less(
             value, self.left, equal=left == "]"
@@ -218,6 +222,8 @@ def less(a: Any, b: Any, *, equal: bool = False) -> bool:
     """Return a < b, or a <= b; of two numbers or two instants."""
     first, second = type(a), type(b)
     if is_number(a) and is_number(b):
+        if a != a or b != b:
+            raise NotEvaluable("comparison of what is not a number")
         if first is Decimal or second is Decimal:
             a, b = exact(a, "<"), exact(b, "<")
     elif first is not Instant or second is not Instant:
@@ -281,6 +287,8 @@ def member(node: Any, key: Any) -> Any:
     """Return `node[key]`; null where there is no such member."""
     if isinstance(node, dict):
         return node.get(key) if type(key) is str else None
+    if type(node) is Instant:
+        node = str(node)
     if isinstance(node, list | tuple | str) and is_number(key):
         number = exact(key, "[]")
         if number.is_signed():
@@ -292,11 +300,16 @@ def member(node: Any, key: Any) -> Any:
 
 def index(value: Any) -> int:
     """Return a number as a place, without what follows its point."""
-    return int(exact(value, "[:]"))
+    number = exact(value, "[:]")
+    if number.is_signed():
+        raise NotEvaluable("[:] before the beginning")
+    return int(number)
 
 
 def part(node: Any, first: int | None, last: int | None) -> Any:
     """Return `node[first:last]`, both ends included; None for an end is the end itself."""
+    if type(node) is Instant:
+        node = str(node)
     if not isinstance(node, list | tuple | str):
         raise unfit("[:]", node)
     begin = 0 if first is None else first

@@ -1,0 +1,494 @@
+"""A whole document as two generated functions: a fast one, and one with the trace."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import nan
+from typing import Any
+
+from steelyard.decisions.model.compile import merging
+from steelyard.decisions.model.compile.answer import (
+    Evaluation,
+    Failure,
+    Hit,
+    NodeTrace,
+    Note,
+    TracedEvaluation,
+)
+from steelyard.decisions.model.compile.forms import Plain
+from steelyard.decisions.model.compile.index import IndexedTable, key_of, write_index
+from steelyard.decisions.model.compile.kinds import Kinds, Prepared
+from steelyard.decisions.model.compile.table import (
+    LinearTable,
+    expression,
+    read_columns,
+    write_rows,
+)
+from steelyard.decisions.model.compile.writing import Reading, Source
+from steelyard.decisions.model.document import (
+    CustomNode,
+    Document,
+    ExpressionNode,
+    InputNode,
+    Node,
+    OutputNode,
+    Shaping,
+    SwitchNode,
+    TableNode,
+)
+from steelyard.decisions.model.expression.compiled import shown
+from steelyard.decisions.model.expression.generate import OPERATIONS
+from steelyard.decisions.model.expression.tree import Call, Interval, children
+from steelyard.decisions.model.expression.tree import Node as Tree
+from steelyard.decisions.model.expression.values import NotEvaluable
+from steelyard.kernel import Refusal, RefusalKind
+
+
+class NodeKindIsUnknown(Refusal):
+    """A document names a kind of node that is not registered."""
+
+    kind = RefusalKind.INVALID
+    en = "Node {node} is of kind {name}, which is not registered."
+    zh = "节点 {node} 的类型 {name} 未注册。"
+
+
+_FAILED = object()
+
+
+def _holds(condition: Callable[[], Any]) -> bool:
+    try:
+        return condition() is True
+    except NotEvaluable:
+        return False
+
+
+_RUNTIME: Mapping[str, Any] = {
+    **OPERATIONS,
+    "_FAILED": _FAILED,
+    "_NOT_A_NUMBER": nan,
+    "_Evaluation": Evaluation,
+    "_Note": Note,
+    "_NodeTrace": NodeTrace,
+    "_TracedEvaluation": TracedEvaluation,
+    "_holds": _holds,
+    "_key": key_of,
+    "_bisect": bisect_left,
+    "_merge": merging.merge,
+    "_named": merging.named,
+    "_placed": merging.placed,
+    "_put": merging.put,
+    "_shown": shown,
+    "_stripped": merging.stripped,
+    "_text": str,
+    "_new": tuple.__new__,
+    "bool": bool,
+    "dict": dict,
+    "float": float,
+    "int": int,
+    "len": len,
+    "list": list,
+    "str": str,
+    "tuple": tuple,
+    "type": type,
+    "__builtins__": {},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A compiled document.
+
+    Attributes
+    ----------
+    document : what was compiled
+    reads : names of the values that come in that any node may read
+    nodes : the prepared nodes of registered kinds, by id
+    run : values to `Evaluation`; values is a dict, a name that is not in it is missing
+    trace : values to `TracedEvaluation`, of equal result, hits and notes
+    sources : the generated Python of both, for people who want to see it
+    """
+
+    document: Document
+    reads: frozenset[str]
+    nodes: Mapping[str, Prepared]
+    run: Callable[[dict[str, Any]], Evaluation]
+    trace: Callable[[dict[str, Any]], TracedEvaluation]
+    sources: tuple[str, str] = field(repr=False)
+    _every: Callable[[], Callable[[dict[str, Any]], TracedEvaluation]] = field(repr=False)
+
+    def why_not(self, values: dict[str, Any], node: str, row: str) -> Failure | None:
+        """Return the first condition of a row that does not hold; None if the row was hit.
+
+        The table is gone through row after row, however long it is, the rows behind the first
+        hit as well. None, too, where the node did not run.
+        """
+        found = self._every()(values).failures
+        return next((one for one in found if one.node == node and one.row == row), None)
+
+
+def compile_document(document: Document, kinds: Kinds | None = None) -> Compiled:
+    """Return a document, compiled to Python functions.
+
+    Parameters
+    ----------
+    document : the parsed document
+    kinds : registered kinds of nodes, by the name documents call them by
+
+    Refusals
+    --------
+    document_is_malformed
+        An expression in it is malformed or not covered; says at which node, row and column.
+    node_kind_is_unknown
+        A node is of a kind that is not registered.
+
+    Examples
+    --------
+    >>> from steelyard.decisions.model.document import parse_document
+    >>> nodes = [
+    ...     {"id": "i", "type": "inputNode"},
+    ...     {"id": "e", "type": "expressionNode",
+    ...      "content": {"expressions": [{"id": "1", "key": "twice", "value": "a * 2"}]}},
+    ...     {"id": "o", "type": "outputNode"},
+    ... ]
+    >>> edges = [{"sourceId": "i", "targetId": "e"}, {"sourceId": "e", "targetId": "o"}]
+    >>> compiled = compile_document(parse_document({"nodes": nodes, "edges": edges}))
+    >>> compiled.run({"a": 21}).result
+    {'twice': 42}
+    >>> compiled.run({}).notes
+    (Note(node='e', entry='1', why='* of null and number'),)
+    """
+    prepared = _prepared(document, kinds or {})
+    fast = _Writer(document, prepared, traced=False, indexed=True)
+    run, source = fast.function()
+    traced = _Writer(document, prepared, traced=True, indexed=True)
+    trace, traced_source = traced.function()
+    every: list[Any] = []
+
+    def all_rows() -> Callable[[dict[str, Any]], TracedEvaluation]:
+        if not every:
+            whole = _Writer(document, prepared, traced=True, indexed=False)
+            every.append(whole.function()[0])
+        found: Callable[[dict[str, Any]], TracedEvaluation] = every[0]
+        return found
+
+    reads = frozenset(fast.reads)
+    return Compiled(document, reads, prepared, run, trace, (source, traced_source), all_rows)
+
+
+def _prepared(document: Document, kinds: Kinds) -> dict[str, Prepared]:
+    found = {}
+    for node in document.nodes:
+        if isinstance(node, CustomNode):
+            if node.kind not in kinds:
+                raise NodeKindIsUnknown(node=node.id, name=node.kind)
+            found[node.id] = kinds[node.kind].prepare(node)
+    return found
+
+
+class _Writer:
+    """Writes one function for a document."""
+
+    def __init__(
+        self, document: Document, prepared: Mapping[str, Prepared], *, traced: bool, indexed: bool
+    ) -> None:
+        self.document = document
+        self.prepared = prepared
+        self.traced = traced
+        self.indexed = indexed
+        self.source = Source()
+        self.reads: set[str] = set()
+        self.answers: dict[str, str] = {}
+        self.alive: dict[str, str] = {}
+        self.ways: dict[tuple[str, str], str] = {}
+        self.dates = False
+        self.before: dict[str, dict[str, str]] = {}
+
+    def function(self) -> tuple[Callable[[dict[str, Any]], Any], str]:
+        """Return the function and its Python."""
+        source = self.source
+        source.add("h = []")
+        source.add("n = []")
+        if self.traced:
+            source.add("z = []")
+            source.add("x = []")
+        for node in self.document.nodes:
+            self._node(node)
+        self._end()
+        text = "def run(values):\n" + "\n".join(source.lines) + "\n"
+        namespace: dict[str, Any] = {**_RUNTIME, **source.constants.namespace}
+        exec(compile(text, f"<policy {self.document.hash[:12]}>", "exec"), namespace)
+        return namespace["run"], text
+
+    def _end(self) -> None:
+        source = self.source
+        result = self._result()
+        source.add(f"y = {result}")
+        if self.dates:
+            source.add("y = _shown(y)")
+        if self.traced:
+            parts = "y, tuple(h), tuple(n), tuple(z), tuple(x)"
+            source.add(f"return _TracedEvaluation({parts})")
+        else:
+            source.add("return _new(_Evaluation, (y, tuple(h), tuple(n)))")
+
+    def _result(self) -> str:
+        nodes = self.document.nodes
+        output = next((node for node in nodes if isinstance(node, OutputNode)), None)
+        if output is not None:
+            return f"_stripped({self.answers[output.id]})"
+        ends = {node.id for node in nodes} - {edge.source for edge in self.document.edges}
+        merged = "{}"
+        for node in nodes:
+            if node.id in ends:
+                merged = f"_merge({merged}, {self.answers[node.id]})"
+        return merged
+
+    # -- the graph ---------------------------------------------------------------------------
+
+    def _node(self, node: Node) -> None:
+        answer = self.answers[node.id] = self.source.fresh("o")
+        self.before[node.id] = self._ancestors(node)
+        if isinstance(node, InputNode):
+            self.alive[node.id] = "True"
+            self.source.add(f"{answer} = values")
+            return
+        edges = [edge for edge in self.document.edges if edge.target == node.id]
+        ways = [self._way(edge.source, edge.statement) for edge in edges]
+        if "True" in ways:
+            self.alive[node.id] = "True"
+            self._living(node, answer, list(zip(edges, ways, strict=True)))
+            return
+        alive = self.alive[node.id] = self.source.fresh("a")
+        self.source.add(f"{alive} = {' or '.join(dict.fromkeys(ways))}")
+        self.source.add(f"{answer} = None")
+        if isinstance(node, SwitchNode):
+            for statement in node.statements:
+                way = self.ways[node.id, statement.id] = self.source.fresh("s")
+                self.source.add(f"{way} = False")
+        with self.source.block(f"if {alive}:"):
+            self._living(node, answer, list(zip(edges, ways, strict=True)))
+
+    def _ancestors(self, node: Node) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for edge in self.document.edges:
+            if edge.target == node.id:
+                found |= self.before[edge.source]
+                found[self.document.node(edge.source).name] = self.answers[edge.source]
+        return found
+
+    def _way(self, source: str, statement: str | None) -> str:
+        return self.alive[source] if statement is None else self.ways[source, statement]
+
+    def _living(self, node: Node, answer: str, edges: list[tuple[Any, str]]) -> None:
+        context = self.source.fresh("c")
+        self._incoming(context, edges)
+        if isinstance(node, OutputNode):
+            self.source.add(f"{answer} = {context}")
+        elif isinstance(node, SwitchNode):
+            self._switch(node, context, answer)
+        else:
+            assert not isinstance(node, InputNode)
+            self._shaped(node, node.shaping, context, answer)
+
+    def _incoming(self, context: str, edges: list[tuple[Any, str]]) -> None:
+        """Lay the answers over each other, the edge that is listed first on top."""
+        source = self.source
+        if len(edges) == 1:
+            before = self.answers[edges[0][0].source]
+            source.add(f"{context} = {{}} if {before} is None else {before}")
+            return
+        source.add(f"{context} = {{}}")
+        for edge, way in reversed(edges):
+            line = f"{context} = _merge({context}, {self.answers[edge.source]})"
+            source.add(line if way == "True" else f"if {way}: {line}")
+
+    # -- nodes -------------------------------------------------------------------------------
+
+    def _shaped(
+        self,
+        node: TableNode | ExpressionNode | CustomNode,
+        shaping: Shaping,
+        context: str,
+        answer: str,
+    ) -> None:
+        source, constant = self.source, self.source.constants.of
+        looked = context
+        if shaping.input_field is not None:
+            looked = source.fresh("c")
+            self._evaluated(node.id, "inputField", shaping.input_field, context, looked)
+        if shaping.loop:
+            made, one = source.fresh("q"), source.fresh("c")
+            source.add(f"{answer} = []")
+            with source.block(f"if type({looked}) is not list:"):
+                why = constant("the values to go through are no array")
+                source.add(f"n.append(_Note({constant(node.id)}, {constant('inputField')}, {why}))")
+            with source.block(f"for {one} in {looked} if type({looked}) is list else ():"):
+                self._body(node, one, made)
+                if shaping.pass_through:
+                    source.add(f"{made} = _merge({one}, {made})")
+                source.add(f"{answer}.append({made})")
+        else:
+            self._body(node, looked, answer)
+        if shaping.output_path is not None:
+            path = constant(tuple(shaping.output_path.split(".")))
+            source.add(f"{answer} = _placed({path}, {answer})")
+        if shaping.pass_through:
+            source.add(f"{answer} = _merge({context}, {answer})")
+
+    def _body(
+        self, node: TableNode | ExpressionNode | CustomNode, context: str, answer: str
+    ) -> None:
+        if isinstance(node, TableNode):
+            self._table(node, context, answer)
+        elif isinstance(node, ExpressionNode):
+            self._expressions(node, context, answer)
+        else:
+            self._custom(node, context, answer)
+
+    def _reading(self, node: Node, context: str) -> Reading:
+        return Reading(self.source, context, self.before[node.id])
+
+    def _read(self, reading: Reading) -> None:
+        self.reads |= set(reading.names)
+        reading.done()
+
+    def _table(self, node: TableNode, context: str, answer: str) -> None:
+        reading = self._reading(node, context)
+        columns = read_columns(node, reading)
+        lines = write_rows(node, columns, reading)
+        planned = IndexedTable.plan(node, columns, lines) if self.indexed else None
+        written = planned is not None and write_index(
+            planned, reading, self.source, answer, self._compile_all
+        )
+        if not written:
+            LinearTable(node, self.source, traced=self.traced, whole=not self.indexed).write(
+                lines, answer
+            )
+        for row in node.rows:
+            for output, cell in zip(node.outputs, row.results, strict=True):
+                if cell:
+                    self._dated(expression(node.id, f"column {output.id}", cell))
+        self._read(reading)
+        fields = {
+            column.field: variable
+            for column, variable in zip(node.inputs, columns.values, strict=True)
+            if column.field is not None and variable is not None
+        }
+        self._traced(node, {**reading.names, **fields}, answer)
+
+    def _compile_all(
+        self, bodies: list[str], arguments: list[str]
+    ) -> list[Callable[..., Any] | None]:
+        """Return functions of Python expressions over variables; None for an empty one."""
+        distinct = [body for body in dict.fromkeys(bodies) if body]
+        given = ", ".join(arguments)
+        text = "all = (" + "".join(f"lambda {given}: {body},\n" for body in distinct) + ")"
+        namespace: dict[str, Any] = {**_RUNTIME, **self.source.constants.namespace}
+        exec(text, namespace)
+        made = dict(zip(distinct, namespace["all"], strict=True))
+        return [made.get(body) for body in bodies]
+
+    def _expressions(self, node: ExpressionNode, context: str, answer: str) -> None:
+        source, constant = self.source, self.source.constants.of
+        reading = self._reading(node, context)
+        reading.tested = f"({answer} or None)"
+        source.add(f"{answer} = {{}}")
+        for entry in node.entries:
+            tree = expression(node.id, f"entry {entry.id}", entry.source)
+            self._dated(tree)
+            value = source.fresh("e")
+            self._tried(node.id, entry.id, f"_plain({reading.generator.write(tree)})", value)
+            if len(entry.path) == 1:
+                source.add(f"{answer}[{constant(entry.path[0])}] = {value}")
+            else:
+                source.add(f"_put({answer}, {constant(entry.path)}, {value})")
+        self._read(reading)
+        self._traced(node, reading.names, answer)
+
+    def _custom(self, node: CustomNode, context: str, answer: str) -> None:
+        source, constant = self.source, self.source.constants.of
+        prepared = self.prepared[node.id]
+        self.reads |= set(prepared.reads)
+        kept = constant(node.id)
+        detail = source.fresh("d")
+        source.add(f"{detail} = None")
+        with source.block("try:"):
+            source.add(f"w = {source.constants.bind(prepared)}.answer({context})")
+            source.add(f"{answer} = w.values")
+            source.add(f"{detail} = w.detail")
+            hit = source.constants.bind(Hit)
+            source.add(f"h += [{hit}({kept}, i) for i in w.hits]")
+        with source.block("except _NotEvaluable as e:"):
+            source.add(f"{answer} = None")
+            source.add(f"n.append(_Note({kept}, {kept}, _text(e)))")
+        if not self.traced:
+            return
+        reading = self._reading(node, context)
+        for name in prepared.reads:
+            reading.value(name)
+        reading.done()
+        self._traced(node, reading.names, answer, detail)
+
+    def _switch(self, node: SwitchNode, context: str, answer: str) -> None:
+        source = self.source
+        reading = self._reading(node, context)
+        plain = Plain(source.constants, reading.value, reading.number)
+        earlier: list[str] = []
+        for statement in node.statements:
+            way = self.ways.setdefault((node.id, statement.id), source.fresh("s"))
+            written = "True"
+            if statement.condition:
+                at = f"statement {statement.id}"
+                tree = expression(node.id, at, statement.condition)
+                found = plain.write(tree)
+                if found is None:
+                    body = reading.generator.write(tree)
+                    found = f"_holds(lambda: {body})"
+                written = found
+            shut = "" if node.collect or not earlier else f"not ({' or '.join(earlier)}) and "
+            source.add(f"{way} = {shut}({written})")
+            hit = source.constants.bind(Hit(node.id, statement.id))
+            source.add(f"if {way}: h.append({hit})")
+            earlier.append(way)
+        source.add(f"{answer} = {context}")
+        self._read(reading)
+        self._traced(node, reading.names, "None")
+
+    # -- pieces ------------------------------------------------------------------------------
+
+    def _evaluated(self, node: str, entry: str, written: str, context: str, value: str) -> None:
+        """Write the evaluation of an expression of a node's own settings."""
+        reading = Reading(self.source, context, self.before[node])
+        tree = expression(node, entry, written)
+        self._dated(tree)
+        body = reading.generator.write(tree)
+        self._tried(node, entry, f"_plain({body})", value)
+        self._read(reading)
+
+    def _tried(self, node: str, entry: str, body: str, value: str) -> None:
+        source, constant = self.source, self.source.constants.of
+        with source.block("try:"):
+            source.add(f"{value} = {body}")
+        with source.block("except _NotEvaluable as e:"):
+            source.add(f"{value} = None")
+            source.add(f"n.append(_Note({constant(node)}, {constant(entry)}, _text(e)))")
+
+    def _traced(
+        self, node: Node, read: Mapping[str, str], answer: str, detail: str = "None"
+    ) -> None:
+        if not self.traced:
+            return
+        source, constant = self.source, self.source.constants.of
+        pairs = ", ".join(f"{constant(name)}: {variable}" for name, variable in read.items())
+        source.add(f"w = {{{pairs}}}")
+        missing = "tuple([k for k, v in w.items() if v is None])"
+        source.add(f"z.append(_NodeTrace({constant(node.id)}, w, {missing}, {answer}, {detail}))")
+
+    def _dated(self, tree: Tree) -> None:
+        """Note whether a date or an interval can come out of the document."""
+        if isinstance(tree, Interval) or (isinstance(tree, Call) and tree.function == "d"):
+            self.dates = True
+        for child in children(tree):
+            self._dated(child)
