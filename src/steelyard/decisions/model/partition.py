@@ -36,6 +36,9 @@ class Partition:
         `(-inf, e0), [e0, e1), ..., [en, inf)`; None where the characteristic is a category
     groups : of a category, the levels of each bin; empty where it is a number
     specials : values with a bin of their own that stand outside the order (-9 for `not asked`)
+    regular : how many intervals or groups there are; they are numbered from 0, specials follow
+    missing : the number of the bin of missing values
+    other : the number of the bin of levels never named
 
     Notes
     -----
@@ -55,6 +58,9 @@ class Partition:
     edges: tuple[float, ...] | None = None
     groups: tuple[tuple[str, ...], ...] = ()
     specials: tuple[float | str, ...] = ()
+    regular: int = field(init=False, repr=False, compare=False)
+    missing: int = field(init=False, repr=False, compare=False)
+    other: int = field(init=False, repr=False, compare=False)
     _known: Mapping[Any, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -65,34 +71,17 @@ class Partition:
         known: dict[Any, int] = {}
         for number, group in enumerate(self.groups):
             known.update(dict.fromkeys(group, number))
-        first = self.regular
+        first = len(self.groups) if self.edges is None else len(self.edges) + 1
         known.update({value: first + n for n, value in enumerate(self.specials)})
+        object.__setattr__(self, "regular", first)
+        object.__setattr__(self, "missing", first + len(self.specials))
+        object.__setattr__(self, "other", self.missing + 1)
         object.__setattr__(self, "_known", known)
-
-    @property
-    def is_numeric(self) -> bool:
-        """Whether numbers are cut."""
-        return self.edges is not None
-
-    @property
-    def regular(self) -> int:
-        """How many intervals or groups there are; they are numbered from 0."""
-        return len(self.groups) if self.edges is None else len(self.edges) + 1
-
-    @property
-    def missing(self) -> int:
-        """The number of the bin of missing values."""
-        return self.regular + len(self.specials)
-
-    @property
-    def other(self) -> int:
-        """The number of the bin of levels never named."""
-        return self.missing + 1
 
     @property
     def size(self) -> int:
         """How many bins there are in all."""
-        return self.missing + 2
+        return self.other + 1
 
     def index(self, value: Scalar) -> int:
         """Return the number of the value's bin.

@@ -150,7 +150,7 @@ def _read(path: Path, form: CreditForm, cells: list[list[str]], raw: bytes) -> C
     return CreditTable(form, columns, bad, hashlib.sha256(raw).hexdigest())
 
 
-def write_sample(path: Path, form: CreditForm, rows: int = 1500, seed: int = 1) -> Path:
+def write_sample(path: Path, form: CreditForm, rows: int = 800, seed: int = 1) -> Path:
     """Write made-up data of a form, a third of it bad at most, and return the path.
 
     The outcome leans on every third attribute, so that there is something to find.
@@ -168,7 +168,7 @@ def write_sample(path: Path, form: CreditForm, rows: int = 1500, seed: int = 1) 
         if n % 3 == 0:
             ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable") / rows
             leaning += (ranks - 0.5) * (2 if n % 2 else -2)
-        texts.append([str(value) if one.is_number else f"A{n}{value}" for value in values])
+        texts.append([str(value) if one.is_number else f"A{n + 1}{value}" for value in values])
     bad = leaning + rng.logistic(0, 0.7, rows) > 1
     good = "1" if form.bad == "0" else "0"
     texts.append([form.bad if flag else good for flag in bad])
