@@ -60,7 +60,7 @@ def definitions() -> list[Feature]:
                 "-",
                 field=other,
                 window_ms=DAY,
-            )  # fmt: skip
+            )
         )
     return made
 
@@ -253,7 +253,7 @@ def run(quick: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
                 round(cuts[49], 1),
                 round(cuts[98], 1),
                 f"{middle / ours:.1f}",
-            ]  # fmt: skip
+            ]
         )
     return {
         "title": "Features: 20 windows over 3 entities on the Handbook stream (W1), "

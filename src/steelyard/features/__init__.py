@@ -16,10 +16,11 @@ from steelyard.features.model.graph import LinkGraph
 from steelyard.features.model.stream import StreamEngine
 
 if TYPE_CHECKING:
-    from steelyard.features import definitions, parity
+    from steelyard.features.model import refusals
     from steelyard.features.model.columns import compute
-    from steelyard.features.service import facts
+    from steelyard.features.service import definitions, facts, parity
     from steelyard.features.service import profile as profiles
+    from steelyard.features.service import snapshot as snapshots
 
 __all__ = [
     "CATALOGUE",
@@ -38,13 +39,17 @@ __all__ = [
     "facts",
     "parity",
     "profiles",
+    "refusals",
+    "snapshots",
 ]
 
 _GROUPS = {
-    "definitions": "definitions",
+    "definitions": "service.definitions",
     "facts": "service.facts",
-    "parity": "parity",
+    "parity": "service.parity",
     "profiles": "service.profile",
+    "refusals": "model.refusals",
+    "snapshots": "service.snapshot",
 }
 
 

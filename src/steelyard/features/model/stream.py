@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from steelyard.features.model import dump, formula
+from steelyard.features.model import dump
 from steelyard.features.model.definition import LATENESS_MS, Aggregate, Feature
 from steelyard.features.model.event import Event, EventKind, Label, Value
 from steelyard.features.model.layout import POSITION, Ask, EntityLayout, plan
+from steelyard.features.model.profile import Reading, place, readings, tell
 from steelyard.features.model.source import Ports, generate, planned
 from steelyard.features.model.window import (
     LONG_AGO,
@@ -17,8 +18,6 @@ from steelyard.features.model.window import (
     State,
     ask,
     empty,
-    insert,
-    latest,
     tidy,
 )
 
@@ -43,18 +42,6 @@ class Folded(NamedTuple):
     values: dict[str, Number]
     is_late: bool = False
     is_too_late: bool = False
-
-
-class Reading(NamedTuple):
-    """A feature of an entity as of an instant.
-
-    Attributes
-    ----------
-    fresh_at_ms : instant of the latest event it looks at; None if there is none
-    """
-
-    value: Number
-    fresh_at_ms: int | None
 
 
 class StreamEngine:
@@ -190,19 +177,12 @@ class StreamEngine:
             state = self._states[entity].get(value)
             # One that was put out hears the label when it is read back.
             if state is not None:
-                self._tell(self.layouts[entity], state, label)
+                tell(self.layouts[entity], state, label)
         return True
-
-    @staticmethod
-    def _tell(layout: EntityLayout, state: State, label: Label) -> None:
-        for told in layout.told:
-            if label.kind in told.kinds and label.field in told.labels:
-                key = (label.kind, label.id)
-                what = (label.field, int(label.value))
-                state[told.slot].tell(key, label.at_ms, label.sequence, what)
 
     def _late_fold(self, entity: str, kind: str) -> Callable[..., tuple[Number, ...]]:
         """Return what folds an event that stands before the position of an entity."""
+        layout = self.layouts[entity]
 
         def fold(
             state: State, at_ms: int, fields: Mapping[str, Value], id_: str
@@ -212,29 +192,13 @@ class StreamEngine:
             for ask_ in asks:
                 if ask_.feature.before:
                     values[ask_.feature.name] = _asked(state, ask_, at_ms, fields)
-            self._place(entity, state, (kind, id_, at_ms), fields)
+            place(layout, state, Event(kind, id_, at_ms, self.sequence, fields))
             for ask_ in asks:
                 if not ask_.feature.before:
                     values[ask_.feature.name] = _asked(state, ask_, at_ms, fields)
             return tuple(values[ask_.feature.name] for ask_ in asks)
 
         return fold
-
-    def _place(
-        self,
-        entity: str,
-        state: State,
-        key: tuple[str, str, int],
-        fields: Mapping[str, Value],
-    ) -> None:
-        kind, id_, at_ms = key
-        layout = self.layouts[entity]
-        for track in layout.tracks:
-            if kind in track.kinds:
-                insert(state, track, at_ms, fields)
-        for told in layout.told:
-            if kind in told.kinds:
-                state[told.slot].insert((kind, id_), at_ms, fields)
 
     # Memory
 
@@ -257,9 +221,9 @@ class StreamEngine:
         assert self._reload is not None, "nothing is put out without it"
         for each in self._reload(entity, value):
             if isinstance(each, Label):
-                self._tell(self.layouts[entity], state, each)
+                tell(self.layouts[entity], state, each)
             else:
-                self._place(entity, state, (each.kind, each.id, each.at_ms), each.fields)
+                place(self.layouts[entity], state, each)
                 state[POSITION] = max(state[POSITION], each.at_ms)
 
     def _tidying(self, entity: str) -> Callable[[State], None]:
@@ -312,7 +276,7 @@ class StreamEngine:
         """Return every feature of an entity as of an instant, without an event; nothing moves.
 
         A z-score is missing, for there is no own value. The instant is not further back than an
-        event may be late; for those before see `replay`.
+        event may be late; for those before see `profile.replayed`.
         """
         if at_ms < self.watermark - LATENESS_MS:
             raise ValueError("what was known earlier is recomputed from the events")
@@ -321,16 +285,7 @@ class StreamEngine:
             state = empty(self.layouts[entity])
             if value in self._put_out[entity]:
                 self._read_back(entity, value, state)
-        made: dict[str, Reading] = {}
-        for name, ask_ in self.layouts[entity].asks.items():
-            made[name] = Reading(ask(state, ask_, at_ms, None), latest(state, ask_, at_ms))
-        for name, feature in self.features.items():
-            if feature.parts is not None and feature.entity == entity:
-                first, second = (made[part] for part in feature.parts)
-                quotient = formula.ratio(_number(first.value), _number(second.value))
-                fresh = max((x for x in (first[1], second[1]) if x is not None), default=None)
-                made[name] = Reading(quotient, fresh)
-        return made
+        return readings(self.layouts[entity], self.features, state, at_ms)
 
     # Snapshot and digest
 
@@ -390,8 +345,3 @@ def _asked(state: State, ask_: Ask, at_ms: int, fields: Mapping[str, Value]) -> 
     if ask_.feature.aggregate is Aggregate.ZSCORE and ask_.feature.field is not None:
         own = fields.get(ask_.feature.field)
     return ask(state, ask_, at_ms, own)
-
-
-def _number(value: Number) -> float | None:
-    assert not isinstance(value, str), "checked: a part is a number"
-    return value

@@ -1,0 +1,1 @@
+"""Storage of the features: snapshots of the streaming state."""
