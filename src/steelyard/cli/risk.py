@@ -22,8 +22,7 @@ from steelyard.cli.output import (
 from steelyard.kernel import Refusal, RefusalKind
 
 if TYPE_CHECKING:
-    from steelyard.decisions.training.pipeline import Trained
-    from steelyard.decisions.training.trial import Line, Trial
+    from steelyard.decisions.training import Line, Trained, Trial
 
 app = typer.Typer(help="train and try models of risk", cls=RefusingGroup, no_args_is_help=True)
 
@@ -123,27 +122,23 @@ def _train(
     scaling: tuple[float, float, float] = (600.0, 30.0, 20.0),
 ) -> Trained:
     _need("numpy", "sklearn", "lightgbm")
-    from steelyard.decisions.model.scorecard import Scaling
-    from steelyard.decisions.training.credit import GERMAN, read_credit, write_sample
-    from steelyard.decisions.training.fit import ScorecardRule
-    from steelyard.decisions.training.pipeline import TrainingRule
-    from steelyard.decisions.training.pipeline import train as run
+    from steelyard.decisions import training
 
     if data is None and not sample:
         raise NothingToTrainOn
     path = data or read_settings().home / "samples" / "credit" / "german.data"
     if sample:
-        write_sample(path, GERMAN)
+        training.write_sample(path, training.GERMAN)
         err.print(f"made-up data was written to {path}", highlight=False, soft_wrap=True)
-    rule = TrainingRule(
-        ScorecardRule(scaling=Scaling(*scaling), protected=protected),
+    rule = training.TrainingRule(
+        training.ScorecardRule(scaling=training.Scaling(*scaling), protected=protected),
         folds=folds[0],
         repeats=folds[1],
         seed=folds[2],
         compare=compare,
     )
     with bars() as progress:
-        return run(read_credit(path), rule, progress)
+        return training.train(training.read_credit(path), rule, progress)
 
 
 def _need(*modules: str) -> None:
@@ -236,7 +231,7 @@ def _as_data(made: Trained) -> dict[str, Any]:
 
 
 def _keep(made: Trained, folder: Path) -> None:
-    from steelyard.decisions.training.plots import draw, plots_can_be_drawn
+    from steelyard.decisions import training
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "scorecard.json").write_text(made.scorecard.card.to_json() + "\n")
@@ -245,8 +240,8 @@ def _keep(made: Trained, folder: Path) -> None:
     for name, card in made.cards.items():
         (folder / f"{name}.card.json").write_text(card.to_json())
         (folder / f"{name}.card.md").write_text(card.to_markdown())
-    draw(folder, made.bad, made.held_out)
-    drawn = "" if plots_can_be_drawn() else ", without plots: matplotlib is not installed"
+    training.draw(folder, made.bad, made.held_out)
+    drawn = "" if training.plots_can_be_drawn() else ", without plots: matplotlib is not installed"
     err.print(f"kept in {folder}{drawn}", highlight=False, soft_wrap=True)
 
 
@@ -261,19 +256,16 @@ def handbook(
 ) -> None:
     """Run the Handbook's protocol through the streaming engine, beside the published table."""
     _need("numpy", "sklearn", "lightgbm", "polars")
-    from steelyard.decisions.training.handbook import read_transactions, stream, write_sample
-    from steelyard.decisions.training.plots import draw
-    from steelyard.decisions.training.trial import END_ON, TRIAL_ON, run_trial
+    from steelyard.decisions import training
 
     if folder is None and not sample:
         raise NothingToTrainOn
     chosen = folder or read_settings().home / "samples" / "handbook"
     if sample:
-        write_sample(chosen)
+        training.write_handbook_sample(chosen)
         err.print(f"made-up payments were written to {chosen}", highlight=False, soft_wrap=True)
     with bars() as progress:
-        rows = stream(read_transactions(chosen), min(TRIAL_ON), END_ON, progress)
-        trial = run_trial(rows, progress=progress)
+        rows, trial = training.run_handbook(chosen, progress)
     table = [_line(line) for line in trial.lines]
     if as_json:
         print_json(table)
@@ -287,7 +279,7 @@ def handbook(
     if out_folder is not None:
         import json
 
-        draw(out_folder, trial.bad, trial.probabilities)
+        training.draw(out_folder, trial.bad, trial.probabilities)
         out_folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(table, ensure_ascii=False, indent=1)
         (out_folder / "handbook.json").write_text(text + "\n")

@@ -1,1 +1,31 @@
-"""Training: from data to frozen scorecards and models with their cards; needs the extra `ml`."""
+"""Training: from data to frozen scorecards and models with their cards; needs the extra `ml`.
+
+`train` cross-validates on a credit data set and freezes what it made; `run_handbook` runs the
+published protocol of the Fraud Detection Handbook through the streaming engine.
+"""
+
+from steelyard.decisions.model.scorecard import Scaling
+from steelyard.decisions.training.credit import GERMAN, TAIWAN, read_credit, write_sample
+from steelyard.decisions.training.fit import ScorecardRule
+from steelyard.decisions.training.handbook import write_sample as write_handbook_sample
+from steelyard.decisions.training.pipeline import Trained, TrainingRule, train
+from steelyard.decisions.training.plots import draw, plots_can_be_drawn
+from steelyard.decisions.training.trial import Line, Trial, run_handbook
+
+__all__ = [
+    "GERMAN",
+    "TAIWAN",
+    "Line",
+    "Scaling",
+    "ScorecardRule",
+    "Trained",
+    "TrainingRule",
+    "Trial",
+    "draw",
+    "plots_can_be_drawn",
+    "read_credit",
+    "run_handbook",
+    "train",
+    "write_handbook_sample",
+    "write_sample",
+]

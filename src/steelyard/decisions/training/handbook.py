@@ -17,10 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.decisions.model.inputs import FIELD, ModelInputs, definition_hash
-from steelyard.features.catalogue import CATALOGUE, HANDBOOK, KINDS, complete
-from steelyard.features.model.definition import DAY, Aggregate, Feature
-from steelyard.features.model.event import Event, Label
-from steelyard.features.model.stream import StreamEngine
+from steelyard.features import (
+    CATALOGUE,
+    KINDS,
+    Aggregate,
+    Event,
+    Feature,
+    Label,
+    StreamEngine,
+    complete,
+)
 from steelyard.kernel import Refusal, RefusalKind
 
 Progress = Callable[[str, int, int], None]
@@ -28,10 +34,23 @@ Floats = NDArray[np.float64]
 
 KIND = "card_payment"
 FIELDS = ("amount_minor", "is_weekend", "is_night")
-PUBLISHED_INPUTS = (*FIELDS, *HANDBOOK)
+PUBLISHED_INPUTS = (
+    *FIELDS,
+    *(
+        name.format(days)
+        for name in (
+            "customer_payment_count_{}d",
+            "customer_payment_mean_{}d",
+            "terminal_payment_count_{}d_delayed_7d",
+            "terminal_fraud_share_{}d_delayed_7d",
+        )
+        for days in (1, 7, 30)
+    ),
+)
 """The fifteen of the Handbook, in this catalogue's names."""
 _FED = {"customer", "terminal", "customer_hour", "hour", "is_fraud", *FIELDS}
 _COLUMNS = ("TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT_CENTS", "TX_FRAUD")
+DAY = 86_400_000
 DELAY = 7
 """Days until a fraud is known."""
 TRAIN_ON = date(2018, 7, 25)

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,9 @@ from steelyard.decisions.training.handbook import (
     Split,
     Streamed,
     inputs_of,
+    read_transactions,
     split,
+    stream,
 )
 
 Floats = NDArray[np.float64]
@@ -124,6 +127,17 @@ def candidates() -> dict[str, dict[str, Fit]]:
             )
         },
     }
+
+
+def run_handbook(folder: Path, progress: Progress | None = None) -> tuple[Streamed, Trial]:
+    """Return what the engine answered to a folder's payments, and the table made of it.
+
+    Raises
+    ------
+    HandbookIsMissing, HandbookIsTooShort
+    """
+    rows = stream(read_transactions(folder), min(TRIAL_ON), END_ON, progress)
+    return rows, run_trial(rows, progress=progress)
 
 
 def run_trial(
