@@ -10,7 +10,7 @@ p-value that is valid whenever one stops, and inverting it gives a confidence se
 decides where in time the interval is tightest.
 
 The variance is estimated, so all of this is asymptotic, and where it is not near enough it lies:
-with a small challenger and rare events, the variance within the arms alone gives up to 30 % false
+with a small challenger and rare events, the variance within the arms alone gives up to 25 % false
 alarms (the README has the figures). Hence a proportion is tested with the pooled variance, which is
 the true one when there is no difference, and a mean with the greater one of within and pooled; the
 interval takes the greater one in both. Nothing is said before `FEWEST_UNITS` in each arm and
