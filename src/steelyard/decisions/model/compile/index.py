@@ -8,12 +8,12 @@ result can fail; the answer is the same as row after row.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from steelyard.decisions.model.compile.answer import Hit
 from steelyard.decisions.model.compile.forms import Equal, Range
@@ -32,8 +32,7 @@ _MOST_COPIES = 24
 Candidate = tuple[int, Callable[..., bool] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """Rows with the same equalities, cut by the bounds of a range column.
 
     Attributes
@@ -68,7 +67,7 @@ class IndexedTable:
         planned = cls(node, columns, lines)
         if not planned.keys and planned.ranged is None:
             return None
-        if len({planned._pattern(line) for line in lines}) > _MOST_PATTERNS:
+        if len({planned.pattern(line) for line in lines}) > _MOST_PATTERNS:
             return None
         copies = sum(planned._copies(line) for line in lines)
         return planned if copies <= _MOST_COPIES * len(lines) else None
@@ -98,7 +97,8 @@ class IndexedTable:
     def _form(self, line: Line, column: int) -> object:
         return next((one.form for one in line.conditions if one.column == column), None)
 
-    def _pattern(self, line: Line) -> tuple[bool, ...]:
+    def pattern(self, line: Line) -> tuple[bool, ...]:
+        """Return which of the key columns a row names."""
         return tuple(self._form(line, column) is not None for column in self.keys)
 
     def _copies(self, line: Line) -> int:
@@ -114,7 +114,7 @@ class IndexedTable:
         """Return the buckets by key, one mapping for each pattern; None if it grows too large."""
         rows: dict[tuple[bool, ...], dict[Any, list[int]]] = {}
         for at, line in enumerate(self.lines):
-            pattern = self._pattern(line)
+            pattern = self.pattern(line)
             choices = []
             for column, named in zip(self.keys, pattern, strict=True):
                 form = self._form(line, column)
@@ -135,7 +135,7 @@ class IndexedTable:
 
     def patterns(self) -> list[tuple[bool, ...]]:
         """Return which key columns rows name, in the order of their first row."""
-        return list(dict.fromkeys(self._pattern(line) for line in self.lines))
+        return list(dict.fromkeys(self.pattern(line) for line in self.lines))
 
     def _bucket(
         self, members: list[int], tests: Sequence[Callable[..., bool] | None], budget: list[int]
@@ -199,63 +199,84 @@ def write_index(
         variable = columns.values[planned.ranged]
         assert variable is not None
         number = reading.number_of(variable)
-    arguments = list(reading.variables)
-    tests = compile_all(rests, arguments)
+    asked = _used(rests, reading)
+    tests = compile_all(rests, asked)
     buckets = planned.build(tests)
     if buckets is None:
         return False
-    makers = compile_all(
-        [display(source, line.results, collected=True) for line in planned.lines], arguments
-    )
+    shown = [display(source, line.results, collected=True) for line in planned.lines]
+    wanted_by_results = _used(shown, reading)
+    makers = compile_all(shown, wanted_by_results)
     bind = source.constants.bind
-    given = ", ".join(arguments)
+    given, told = ", ".join(asked), ", ".join(wanted_by_results)
     hits = bind(tuple(Hit(node.id, line.row.id) for line in planned.lines))
     made = bind(tuple(makers))
     found = source.fresh("r")
     source.add(f"{found} = []" if node.collect else f"{found} = {len(planned.lines)}")
+    patterns = [planned.pattern(line) for line in planned.lines]
     for pattern, mapping in zip(planned.patterns(), buckets, strict=True):
-        keys = [
-            columns.values[column]
-            for column, named in zip(planned.keys, pattern, strict=True)
-            if named
-        ]
-        wanted = [f"({key} if type({key}) is str else _key({key}))" for key in keys]
-        key = wanted[0] if len(wanted) == 1 else f"({', '.join(wanted)})"
-        source.add(f"b = {bind(mapping)}.get({key})")
-        with source.block("if b is not None:"):
-            _look(source, number, planned.ranged is not None)
-            with source.block("for i, t in b:"):
-                if node.collect:
-                    with source.block(f"if t is None or t({given}):"):
-                        source.add(f"{found}.append(i)")
-                else:
-                    with source.block(f"if t is None or t({given}):"):
-                        with source.block(f"if i < {found}:"):
-                            source.add(f"{found} = i")
-                        source.add("break")
+        first = patterns.index(pattern)
+        shut = f" and {found} > {first}" if first and not node.collect else ""
+        bucket = mapping.get(()) if not any(pattern) else None
+        if bucket is not None and not bucket.points:
+            # The rows that name nothing, and whose ranges name nothing, are known beforehand.
+            source.add(f"b = {bind(bucket.unbounded)}")
+        else:
+            key = _key(pattern, planned)
+            source.add(f"b = {bind(mapping)}.get({key})")
+            with source.block("if b is not None:"):
+                _look(source, number)
+        with source.block(f"if b{shut}:"):
+            _choose(source, found, given, collect=node.collect)
     if node.collect:
         source.add(f"{found}.sort()")
-        source.add(f"{answer} = [{made}[i]({given}) for i in {found}]")
+        source.add(f"{answer} = [{made}[i]({told}) for i in {found}]")
         source.add(f"h += [{hits}[i] for i in {found}]")
         return True
     source.add(f"{answer} = None")
     with source.block(f"if {found} < {len(planned.lines)}:"):
-        source.add(f"{answer} = {made}[{found}]({given})")
+        source.add(f"{answer} = {made}[{found}]({told})")
         source.add(f"h.append({hits}[{found}])")
     return True
 
 
-def _look(source: Source, number: str | None, ranged: bool) -> None:  # noqa: FBT001
-    """Write the bisection: `b` becomes the candidates."""
-    if not ranged:
-        source.add("b = b.unbounded")
+def _used(bodies: list[str], reading: Reading) -> list[str]:
+    """Return the variables that are in any of the bodies."""
+    found = {name for body in bodies for name in _VARIABLE.findall(body)}
+    return [name for name in reading.variables if name in found]
+
+
+_VARIABLE = re.compile(r"\b[vf][0-9]+\b")
+
+
+def _key(pattern: tuple[bool, ...], planned: IndexedTable) -> str:
+    """Return Python for the key of a pattern."""
+    values = planned.columns.values
+    named = [values[at] for at, is_in in zip(planned.keys, pattern, strict=True) if is_in]
+    keys = [f"({key} if type({key}) is str else _key({key}))" for key in named]
+    return keys[0] if len(keys) == 1 else f"({', '.join(keys)})"
+
+
+def _look(source: Source, number: str | None) -> None:
+    """Write the bisection: `b`, a bucket, becomes the candidates in it."""
+    if number is None:
+        source.add("b = b[2]")
         return
+    source.add("y, j, b = b")
     with source.block(f"if {number} == {number}:"):
-        source.add("y = b.points")
         source.add(f"i = _bisect(y, {number})")
-        source.add(f"b = b.pieces[2 * i + (i < len(y) and y[i] == {number})]")
-    with source.block("else:"):
-        source.add("b = b.unbounded")
+        source.add(f"b = j[2 * i + (i < len(y) and y[i] == {number})]")
+
+
+def _choose(source: Source, found: str, given: str, *, collect: bool) -> None:
+    """Write the questions to the candidates; the first that holds is kept, or all."""
+    with source.block("for i, t in b:"), source.block(f"if t is None or t({given}):"):
+        if collect:
+            source.add(f"{found}.append(i)")
+        else:
+            with source.block(f"if i < {found}:"):
+                source.add(f"{found} = i")
+            source.add("break")
 
 
 def key_of(value: object) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -47,25 +47,10 @@ def put(into: dict[str, Any], path: Sequence[str], value: Any) -> None:
     into[path[-1]] = value
 
 
-def placed(path: Sequence[str], value: Any) -> dict[str, Any]:
-    """Return an object with a value under a path.
-
-    Examples
-    --------
-    >>> placed(("a", "b"), 1)
-    {'a': {'b': 1}}
-    """
-    made: Any = value
-    for name in reversed(path):
-        made = {name: made}
-    whole: dict[str, Any] = made
-    return whole
-
-
 def nothing(name: str) -> None:
     """Return missing: what any name of a value that has no names is."""
 
 
 def named(values: Any) -> Any:
     """Return how names of a context are looked up."""
-    return values.get if isinstance(values, Mapping) else nothing
+    return values.get if type(values) is dict else nothing

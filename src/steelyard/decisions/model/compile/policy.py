@@ -17,7 +17,7 @@ from steelyard.decisions.model.compile.answer import (
     Note,
     TracedEvaluation,
 )
-from steelyard.decisions.model.compile.forms import Plain
+from steelyard.decisions.model.compile.forms import Plain, scalar_of
 from steelyard.decisions.model.compile.index import IndexedTable, key_of, write_index
 from steelyard.decisions.model.compile.kinds import Kinds, Prepared
 from steelyard.decisions.model.compile.table import (
@@ -39,7 +39,7 @@ from steelyard.decisions.model.document import (
     TableNode,
 )
 from steelyard.decisions.model.expression.compiled import shown
-from steelyard.decisions.model.expression.generate import OPERATIONS
+from steelyard.decisions.model.expression.generate import OPERATIONS, gives_plain
 from steelyard.decisions.model.expression.tree import Call, Interval, children
 from steelyard.decisions.model.expression.tree import Node as Tree
 from steelyard.decisions.model.expression.values import NotEvaluable
@@ -77,12 +77,12 @@ _RUNTIME: Mapping[str, Any] = {
     "_bisect": bisect_left,
     "_merge": merging.merge,
     "_named": merging.named,
-    "_placed": merging.placed,
     "_put": merging.put,
     "_shown": shown,
     "_stripped": merging.stripped,
     "_text": str,
     "_new": tuple.__new__,
+    "KeyError": KeyError,
     "bool": bool,
     "dict": dict,
     "float": float,
@@ -203,6 +203,7 @@ class _Writer:
         self.alive: dict[str, str] = {}
         self.ways: dict[tuple[str, str], str] = {}
         self.dates = False
+        self.named: set[str] = {"values"}
         self.before: dict[str, dict[str, str]] = {}
 
     def function(self) -> tuple[Callable[[dict[str, Any]], Any], str]:
@@ -231,19 +232,32 @@ class _Writer:
             parts = "y, tuple(h), tuple(n), tuple(z), tuple(x)"
             source.add(f"return _TracedEvaluation({parts})")
         else:
-            source.add("return _new(_Evaluation, (y, tuple(h), tuple(n)))")
+            source.add("return _new(_Evaluation, (y, tuple(h), tuple(n) if n else ()))")
 
     def _result(self) -> str:
         nodes = self.document.nodes
         output = next((node for node in nodes if isinstance(node, OutputNode)), None)
         if output is not None:
-            return f"_stripped({self.answers[output.id]})"
+            answer = self.answers[output.id]
+            if self._is_own(output) and answer in self.named:
+                return f"{answer} if None not in {answer}.values() else _stripped({answer})"
+            return f"_stripped({answer})"
         ends = {node.id for node in nodes} - {edge.source for edge in self.document.edges}
         merged = "{}"
         for node in nodes:
             if node.id in ends:
                 merged = f"_merge({merged}, {self.answers[node.id]})"
         return merged
+
+    def _is_own(self, output: OutputNode) -> bool:
+        """Return whether what comes to the output was made here, and not given by the caller."""
+        sources = [edge.source for edge in self.document.edges if edge.target == output.id]
+        node = self.document.node(sources[0])
+        return (
+            len(sources) == 1
+            and isinstance(node, ExpressionNode)
+            and (not node.shaping.pass_through)
+        ) or (isinstance(node, TableNode) and len(sources) == 1)
 
     # -- the graph ---------------------------------------------------------------------------
 
@@ -252,6 +266,7 @@ class _Writer:
         self.before[node.id] = self._ancestors(node)
         if isinstance(node, InputNode):
             self.alive[node.id] = "True"
+            self.named.add(answer)
             self.source.add(f"{answer} = values")
             return
         edges = [edge for edge in self.document.edges if edge.target == node.id]
@@ -285,6 +300,8 @@ class _Writer:
         context = self.source.fresh("c")
         self._incoming(context, edges)
         if isinstance(node, OutputNode):
+            if context in self.named:
+                self.named.add(answer)
             self.source.add(f"{answer} = {context}")
         elif isinstance(node, SwitchNode):
             self._switch(node, context, answer)
@@ -297,7 +314,11 @@ class _Writer:
         source = self.source
         if len(edges) == 1:
             before = self.answers[edges[0][0].source]
-            source.add(f"{context} = {{}} if {before} is None else {before}")
+            if before in self.named:
+                self.named.add(context)
+                source.add(f"{context} = {before}")
+            else:
+                source.add(f"{context} = {{}} if {before} is None else {before}")
             return
         source.add(f"{context} = {{}}")
         for edge, way in reversed(edges):
@@ -331,11 +352,32 @@ class _Writer:
                 source.add(f"{answer}.append({made})")
         else:
             self._body(node, looked, answer)
+        named = isinstance(node, ExpressionNode) and not shaping.loop
         if shaping.output_path is not None:
-            path = constant(tuple(shaping.output_path.split(".")))
-            source.add(f"{answer} = _placed({path}, {answer})")
+            named = True
+            placed = answer
+            for name in reversed(shaping.output_path.split(".")):
+                placed = f"{{{constant(name)}: {placed}}}"
+            source.add(f"{answer} = {placed}")
         if shaping.pass_through:
-            source.add(f"{answer} = _merge({context}, {answer})")
+            self._passed(node, shaping, context, answer)
+            named = context in self.named and (named or _is_flat(node, shaping))
+        if named and self.alive.get(node.id) == "True":
+            self.named.add(answer)
+
+    def _passed(
+        self,
+        node: TableNode | ExpressionNode | CustomNode,
+        shaping: Shaping,
+        context: str,
+        answer: str,
+    ) -> None:
+        """Lay an answer over what came to the node."""
+        if context in self.named and _is_flat(node, shaping):
+            laid = f"{context} if {answer} is None else {{**{context}, **{answer}}}"
+            self.source.add(f"{answer} = {laid}")
+        else:
+            self.source.add(f"{answer} = _merge({context}, {answer})")
 
     def _body(
         self, node: TableNode | ExpressionNode | CustomNode, context: str, answer: str
@@ -348,7 +390,7 @@ class _Writer:
             self._custom(node, context, answer)
 
     def _reading(self, node: Node, context: str) -> Reading:
-        return Reading(self.source, context, self.before[node.id])
+        return Reading(self.source, context, self.before[node.id], named=context in self.named)
 
     def _read(self, reading: Reading) -> None:
         self.reads |= set(reading.names)
@@ -399,7 +441,7 @@ class _Writer:
             tree = expression(node.id, f"entry {entry.id}", entry.source)
             self._dated(tree)
             value = source.fresh("e")
-            self._tried(node.id, entry.id, f"_plain({reading.generator.write(tree)})", value)
+            self._tried(node.id, entry.id, _written(reading, tree), value)
             if len(entry.path) == 1:
                 source.add(f"{answer}[{constant(entry.path[0])}] = {value}")
             else:
@@ -460,11 +502,10 @@ class _Writer:
 
     def _evaluated(self, node: str, entry: str, written: str, context: str, value: str) -> None:
         """Write the evaluation of an expression of a node's own settings."""
-        reading = Reading(self.source, context, self.before[node])
+        reading = Reading(self.source, context, self.before[node], named=context in self.named)
         tree = expression(node, entry, written)
         self._dated(tree)
-        body = reading.generator.write(tree)
-        self._tried(node, entry, f"_plain({body})", value)
+        self._tried(node, entry, _written(reading, tree), value)
         self._read(reading)
 
     def _tried(self, node: str, entry: str, body: str, value: str) -> None:
@@ -492,3 +533,19 @@ class _Writer:
             self.dates = True
         for child in children(tree):
             self._dated(child)
+
+
+def _written(reading: Reading, tree: Tree) -> str:
+    """Return Python for a value that leaves a node."""
+    written = reading.generator.write(tree)
+    return written if gives_plain(tree) else f"_plain({written})"
+
+
+def _is_flat(node: Node, shaping: Shaping) -> bool:
+    """Return whether an answer is scalars under names of one level, or nothing at all."""
+    if not isinstance(node, TableNode) or node.collect or shaping.loop or shaping.output_path:
+        return False
+    if any(len(output.path) > 1 or output.collected for output in node.outputs):
+        return False
+    cells = {cell for row in node.rows for cell in row.results if cell}
+    return all(scalar_of(expression(node.id, "rows", cell)) is not None for cell in cells)

@@ -53,14 +53,19 @@ class Reading:
     source : where the node is written
     context : the variable of its values
     ancestors : variables of the answers of the nodes before it, by their name (`$nodes`)
+    named : whether the values are known to be a dict
     """
 
-    def __init__(self, source: Source, context: str, ancestors: dict[str, str]) -> None:
+    def __init__(
+        self, source: Source, context: str, ancestors: dict[str, str], *, named: bool = False
+    ) -> None:
         self.source = source
         self.context = context
         self.tested = "None"
         self.generator = Generator(source.constants, self.value, self._whole)
         self._ancestors = ancestors
+        self._named = named
+        self._looked: list[tuple[str, str]] = []
         self._values: dict[str, str] = {}
         self._numbers: dict[str, str] = {}
         self._prelude: list[str] = []
@@ -76,7 +81,7 @@ class Reading:
             return "{" + ", ".join(pairs) + "}"
         if name not in self._values:
             variable = self._values[name] = self.source.fresh("v")
-            self._prelude.append(f"{variable} = g({self.source.constants.of(name)})")
+            self._looked.append((variable, self.source.constants.of(name)))
         return self._values[name]
 
     def number(self, name: str) -> str:
@@ -113,16 +118,20 @@ class Reading:
     @property
     def variables(self) -> tuple[str, ...]:
         """All variables the prelude sets, in their order."""
-        return tuple(
-            dict.fromkeys(line.split(" = ")[0].strip() for line in self._prelude if " = " in line)
-        )
+        set_ = (line.split(" = ")[0].strip() for line in self._prelude if " = " in line)
+        return tuple(dict.fromkeys((*(variable for variable, _ in self._looked), *set_)))
 
     def done(self) -> None:
-        """Write the prelude at its place."""
-        lines = self._prelude
-        if any("g(" in line for line in lines):
-            lines = [f"g = _named({self.context})", *lines]
-        self.source.fill(self._place, lines or ["pass"])
+        """Write the prelude at its place: what is looked up, then what is made of it."""
+        looked = [f"{variable} = g({name})" for variable, name in self._looked]
+        if looked:
+            get = f"{self.context}.get" if self._named else f"_named({self.context})"
+            looked = [f"g = {get}", *looked]
+        if self._named and len(self._looked) > 1:
+            # A name that is there is found faster so; one that is not sends all to the other way.
+            found = [f"    {variable} = {self.context}[{name}]" for variable, name in self._looked]
+            looked = ["try:", *found, "except KeyError:", *(f"    {line}" for line in looked)]
+        self.source.fill(self._place, [*looked, *self._prelude] or ["pass"])
 
 
 def as_number(number: str, value: str) -> str:

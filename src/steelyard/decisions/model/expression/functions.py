@@ -24,6 +24,7 @@ from steelyard.decisions.model.expression.dates import (
     unit_of,
 )
 from steelyard.decisions.model.expression.values import (
+    LARGEST,
     NotEvaluable,
     add,
     divide,
@@ -205,6 +206,14 @@ def rounded(mode: str, function: str) -> Callable[..., Any]:
 
 def total(value: Any) -> Any:
     """Return the sum; 0 of nothing."""
+    whole = 0
+    if type(value) is list:
+        for item in value:
+            if type(item) is not int:
+                break
+            whole += item
+        else:
+            return whole if -LARGEST <= whole <= LARGEST else add(whole, 0)
     made: Any = 0
     for item in _numbers(value, "sum"):
         made = add(made, item)

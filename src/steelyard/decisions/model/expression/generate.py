@@ -33,6 +33,7 @@ from steelyard.decisions.model.expression.tree import (
     Template,
     Unary,
     bare,
+    children,
 )
 
 _ARITHMETIC = {
@@ -71,6 +72,9 @@ OPERATIONS: Mapping[str, Any] = {
     "_made": values.made,
     "_flatten": functions.flatten,
     "_plain": values.plain,
+    "dict": dict,
+    "list": list,
+    "type": type,
     "_NotEvaluable": values.NotEvaluable,
     **{f"_f_{name}": function for name, function in functions.FUNCTIONS.items()},
     **{f"_m_{name}": function for name, function in functions.METHODS.items()},
@@ -155,7 +159,11 @@ class Generator:
         return self.write(node.node)
 
     def _member(self, node: Member) -> str:
-        return f"_member({self.write(node.node)}, {self.write(node.key)})"
+        inner, key = self.write(node.node), self.write(node.key)
+        if isinstance(node.key, Literal) and type(node.key.value) is str and inner.isidentifier():
+            # Most members are of an object: that needs no call.
+            return f"({inner}.get({key}) if type({inner}) is dict else _member({inner}, {key}))"
+        return f"_member({inner}, {key})"
 
     def _slice(self, node: Slice) -> str:
         first = "None" if node.first is None else f"_index({self.write(node.first)})"
@@ -219,7 +227,11 @@ class Generator:
         return f"_m_{node.method}({', '.join(written)})"
 
     def _closure(self, node: Closure) -> str:
-        source = f"_elements({self.write(node.source)})"
+        source = self.write(node.source)
+        if source.isidentifier():
+            source = f"({source} if type({source}) is list else _elements({source}))"
+        else:
+            source = f"_elements({source})"
         pointer = self._fresh("p")
         before = None if node.alias is None else self._aliases.get(node.alias)
         self._pointers.append(pointer)
@@ -243,6 +255,27 @@ class Generator:
             "count": f"_number_of({body} {over})",
         }
         return forms[node.function]
+
+
+_COUNTED = frozenset(
+    {"abs", "sum", "avg", "min", "max", "median", "mode", "floor", "ceil", "round", "trunc",
+     "number"}
+)  # fmt: skip
+
+
+def gives_plain(node: Node) -> bool:
+    """Return whether no decimal can come out of a tree: nothing in it counts."""
+    if isinstance(node, Literal):
+        return not isinstance(node.value, Decimal)
+    if isinstance(node, Binary) and node.operator in _ARITHMETIC:
+        return False
+    if isinstance(node, Unary) and node.operator == "-":
+        return False
+    if isinstance(node, Call) and node.function in _COUNTED:
+        return False
+    if isinstance(node, Closure) and not isinstance(bare(node.source), Name | Member):
+        return False
+    return all(gives_plain(child) for child in children(node))
 
 
 def is_flag(node: Node) -> bool:

@@ -110,11 +110,15 @@ def plain(value: object) -> Any:
     if found is Decimal:
         whole = int(value)  # type: ignore[call-overload]
         return whole if whole == value else float(value)  # type: ignore[arg-type]
-    if found is list or found is tuple:
-        return [plain(item) for item in value]  # type: ignore[attr-defined]
+    if found is list or found is tuple or found is range:
+        items: Iterable[Any] = value  # type: ignore[assignment]
+        return [item if type(item) in _KEPT else plain(item) for item in items]
     if found is dict:
         return {key: plain(item) for key, item in value.items()}  # type: ignore[attr-defined]
     return value
+
+
+_KEPT = frozenset({str, int, float, bool, type(None)})
 
 
 def _bounded(value: int, operation: str) -> int:
