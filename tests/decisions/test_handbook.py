@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from steelyard.cli.risk import app
-from steelyard.decisions.model.inputs import FIELD
+from steelyard.decisions.model.inputs import FIELD, known_definitions
 from steelyard.decisions.training import trial
 from steelyard.decisions.training.handbook import (
     DELAY,
@@ -31,6 +31,7 @@ from steelyard.decisions.training.handbook import (
     write_sample,
 )
 from steelyard.decisions.training.trial import END_ON, SEEDS, TRIAL_ON, candidates, run_trial
+from steelyard.features import CATALOGUE
 
 DATA = Path(os.environ.get("STEELYARD_DATA", Path(__file__).parents[3] / "shared" / "data"))
 runner = CliRunner()
@@ -84,6 +85,7 @@ def test_the_published_inputs_are_among_those_fed() -> None:
     inputs = inputs_of(PUBLISHED_INPUTS)
     assert inputs.definitions[:3] == (FIELD,) * 3
     assert FIELD not in inputs.definitions[3:]
+    inputs.verify("handbook", known_definitions(CATALOGUE))
 
 
 def test_no_day_of_the_choice_lies_in_the_published_weeks() -> None:

@@ -67,6 +67,11 @@ def definition_hash(definition: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def known_definitions(features: Mapping[str, object]) -> dict[str, str]:
+    """Return the `definition_hash` of every feature of a catalogue, by name."""
+    return {name: definition_hash(one) for name, one in features.items()}
+
+
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return {

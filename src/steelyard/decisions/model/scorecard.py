@@ -151,6 +151,8 @@ class Scorecard:
     _steps: tuple[tuple[str, Any, tuple[int, ...], int], ...] = field(
         init=False, repr=False, compare=False
     )
+    _best: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _labels: tuple[tuple[str, ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names = [one.partition.name for one in self.characteristics]
@@ -161,6 +163,9 @@ class Scorecard:
             for one in self.characteristics
         )
         object.__setattr__(self, "_steps", steps)
+        object.__setattr__(self, "_best", tuple(one.best for one in self.characteristics))
+        labels = tuple(one.partition.labels() for one in self.characteristics)
+        object.__setattr__(self, "_labels", labels)
         digest = hashlib.sha256(self.to_json().encode()).hexdigest()
         object.__setattr__(self, "content_hash", digest)
 
@@ -212,16 +217,17 @@ class Scorecard:
         most : how many at most; at a tie the earlier characteristic goes first
         """
         short = [
-            (one.best - points, -n, one)
-            for n, (one, points) in enumerate(zip(self.characteristics, scored.points, strict=True))
-            if points < one.best
+            (points - best, n)
+            for n, (best, points) in enumerate(zip(self._best, scored.points, strict=True))
+            if points < best
         ]
-        short.sort(key=lambda item: item[:2], reverse=True)
-        answers = []
-        for lost, negative, one in short[:most]:
-            label = one.partition.labels()[scored.bins[-negative]]
-            answers.append(Shortfall(one.code, one.partition.name, lost, label, one.en, one.zh))
-        return tuple(answers)
+        short.sort()
+        return tuple([self._shortfall(n, -lost, scored.bins[n]) for lost, n in short[:most]])
+
+    def _shortfall(self, n: int, lost: int, number: int) -> Shortfall:
+        one = self.characteristics[n]
+        label = self._labels[n][number]
+        return Shortfall(one.code, one.partition.name, lost, label, one.en, one.zh)
 
     def probability_bad(self, score: int) -> float:
         """Return the chance of bad that the score stands for."""
