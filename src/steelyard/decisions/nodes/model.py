@@ -1,0 +1,134 @@
+"""Models inside a policy: a chance of bad, and the inputs that raised it as reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from steelyard.decisions.model.compile import Answer
+from steelyard.decisions.model.document import CustomNode, canonical
+from steelyard.decisions.model.expression import NotEvaluable
+from steelyard.decisions.model.flat import load_model
+from steelyard.decisions.model.gbm import GbmModel
+from steelyard.decisions.model.inputs import (
+    InputIsNotANumber,
+    ModelIsMalformed,
+    ModelNeverSawItMissing,
+    definition_hash,
+)
+from steelyard.decisions.model.logistic import LogisticModel, sigmoid
+from steelyard.decisions.nodes.settings import Settings
+from steelyard.features import CATALOGUE
+
+MOST_REASONS = 3
+Explain = Callable[[Mapping[str, Any]], tuple[float, list[tuple[str, float]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedModel:
+    """A model, ready to score.
+
+    Attributes
+    ----------
+    told : the reason code of an input that raised the risk; an input without one is not told
+    least : of what an input adds to the ln odds, below which it is no reason
+    """
+
+    name: str
+    explain: Explain
+    told: Mapping[str, str]
+    least: float
+    most: int
+    reads: tuple[str, ...]
+    codes: tuple[str, ...]
+    writes: Mapping[str, str]
+    versions: Mapping[str, str]
+    asks: Mapping[str, str]
+
+    def answer(self, values: Mapping[str, Any]) -> Answer:
+        """Return `chance` (0 to 1), `model_score` (0 to 1000) and `model_reasons`.
+
+        Raises
+        ------
+        NotEvaluable : a value is no number, or one is missing that never was in training
+        """
+        try:
+            chance, raised = self.explain(values)
+        except (InputIsNotANumber, ModelNeverSawItMissing) as refused:
+            raise NotEvaluable(refused.sentence("en")) from refused
+        codes = [self.told[name] for name, add in raised if add >= self.least and name in self.told]
+        made = {
+            "chance": chance,
+            "model_score": round(1000 * chance),
+            "model_reasons": [*dict.fromkeys(codes)][: self.most],
+        }
+        return Answer(made, (), [[name, add] for name, add in raised[: self.most]])
+
+
+class ModelKind:
+    """Kind `model`: `{"model": {...}, "reasons": {input: code}, "least"?, "most_reasons"?}`.
+
+    The model is in its flat JSON form, with what its inputs meant in training.
+    """
+
+    def prepare(self, node: CustomNode) -> PreparedModel:
+        """Return the model of a node.
+
+        Refusals
+        --------
+        document_is_malformed, model_schema_differs, feature_definition_differs
+        """
+        settings = Settings.of(node, "model", "reasons", "least", "most_reasons")
+        try:
+            model = load_model(canonical(settings.get("model", dict)), _definitions())
+        except ModelIsMalformed as refused:
+            raise settings.refused(refused.sentence("en")) from refused
+        told = settings.get("reasons", dict)
+        for name, code in told.items():
+            if name not in model.inputs.names or not isinstance(code, str):
+                raise settings.refused(f"{name} is no input with a reason")
+        least = settings.get("least", float) if settings.has("least") else 0.0
+        return PreparedModel(
+            name=model.name,
+            explain=_explainer(model),
+            told=told,
+            least=least,
+            most=settings.whole("most_reasons", MOST_REASONS),
+            reads=model.inputs.names,
+            codes=tuple(dict.fromkeys(told.values())),
+            writes={"chance": "number", "model_score": "number", "model_reasons": "any"},
+            versions={f"model.{model.name}@{model.version}": model.content_hash},
+            asks={},
+        )
+
+
+def _definitions() -> dict[str, str]:
+    return {name: definition_hash(feature) for name, feature in CATALOGUE.items()}
+
+
+def _explainer(model: GbmModel | LogisticModel) -> Explain:
+    """Return what gives the chance of bad and what raised it, the greatest first."""
+    if isinstance(model, LogisticModel):
+        names, intercept, contributions = (
+            model.inputs.names, model.intercept, model.contributions)  # fmt: skip
+
+        def linear(values: Mapping[str, Any]) -> tuple[float, list[tuple[str, float]]]:
+            parts = contributions(values)
+            total = intercept
+            for part in parts:
+                total += part
+            raised = [(part, name) for part, name in zip(parts, names, strict=True) if part > 0]
+            raised.sort(reverse=True)
+            return sigmoid(total), [(name, part) for part, name in raised]
+
+        return linear
+    from steelyard.decisions.model.attribution import Explainer
+
+    explain = Explainer(model, len(model.inputs.names)).explain
+
+    def walked(values: Mapping[str, Any]) -> tuple[float, list[tuple[str, float]]]:
+        explained = explain(values)
+        return explained.probability, [(one.feature, one.contribution) for one in explained.reasons]
+
+    return walked
