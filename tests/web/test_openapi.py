@@ -18,7 +18,11 @@ from tests.web.toys import router as toys
 
 Json = dict[str, Any]
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-READS_WITH_A_BODY = ("POST /v1/parties/search",)
+READS_WITH_A_BODY = (
+    "POST /v1/parties/search",
+    "POST /v1/experiments/{name}/assign",
+    "POST /v1/decisions/{scene}",  # a write whose key is the id of the event
+)
 WRITES = ("post", "put", "patch", "delete")
 
 

@@ -119,7 +119,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         text = (env.get(name) or "").rstrip("/")
         parts = urlsplit(text)
         if text and (parts.scheme not in ("http", "https") or not parts.hostname or parts.path):
-            raise SettingIsInvalid(name=name, value=text, expected="https://host[:port]")
+            raise SettingIsInvalid(name=name, value=text, expected="http(s)://, a host, no path")
         return text or None
 
     kind = choice("STEELYARD_ENV", "development", tuple(Environment))

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from steelyard.cli import database, doctor, events, imports, ledger, parties, simulate
+from steelyard.cli import (
+    cases,
+    database,
+    doctor,
+    events,
+    features,
+    imports,
+    ledger,
+    parties,
+    risk,
+    simulate,
+)
 from steelyard.cli.bench import bench
 from steelyard.cli.output import RefusingGroup
 from steelyard.cli.up import up
@@ -22,6 +33,9 @@ app.add_typer(imports.app, name="import")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(events.app, name="events")
 app.add_typer(parties.app, name="parties")
+app.add_typer(features.app, name="features")
+app.add_typer(risk.app, name="risk")
+app.add_typer(cases.app, name="cases")
 app.add_typer(simulate.app, name="simulate")
 app.command("doctor")(doctor.doctor)
 app.command()(bench)

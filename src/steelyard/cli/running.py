@@ -255,6 +255,10 @@ def _start(
         module = "steelyard.parties.providers.simulated"
         supervisor.start(Child("identity provider", module, arguments, is_quiet=True))
     supervisor.start(Child("jobs", "steelyard.web.worker", environment=environment))
+    for number in (1, 2):  # the owner, and who stands by to take over
+        supervisor.start(
+            Child(f"decisions {number}", "steelyard.web.owner", environment=environment)
+        )
     descriptor = listening.fileno()
     for number in range(1, workers + 1):
         supervisor.start(

@@ -1,9 +1,11 @@
 """Decisions: what may happen, why, by which version; durable before it is used, used once."""
 
 from steelyard.decisions.model.decision import Answer, Decision
-from steelyard.decisions.model.question import QuestionIsTooLarge
+from steelyard.decisions.model.question import QUESTION_REFUSALS, QuestionIsTooLarge
+from steelyard.decisions.service.client import OwnerClient
 from steelyard.decisions.service.engine import Policy
 from steelyard.decisions.service.log import (
+    DecisionIsUnknown,
     OwnerIsAway,
     TenureIsOver,
     consume,
@@ -11,16 +13,23 @@ from steelyard.decisions.service.log import (
     verify_log,
 )
 from steelyard.decisions.service.owner import Owner
+from steelyard.decisions.store.log import Line
+from steelyard.decisions.store.log import newest as newest_decisions
 
 __all__ = [
+    "QUESTION_REFUSALS",
     "Answer",
     "Decision",
+    "DecisionIsUnknown",
+    "Line",
     "Owner",
+    "OwnerClient",
     "OwnerIsAway",
     "Policy",
     "QuestionIsTooLarge",
     "TenureIsOver",
     "consume",
+    "newest_decisions",
     "read_decision",
     "verify_log",
 ]

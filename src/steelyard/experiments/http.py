@@ -267,7 +267,7 @@ class OutcomeIn(BodyIn):
 
     unit: UnitId
     value: Annotated[int, Field(strict=True)] | DecimalText = Field(
-        description="0 or 1 of a proportion; a decimal as a text"
+        description="0 or 1 of a proportion; a decimal as a text", examples=[1]
     )
 
 

@@ -36,6 +36,22 @@ TAGS: Final = (
     ),
     ("events", "The log of facts, its readers and their lag.", "事实日志、读取方及其滞后。"),
     (
+        "decisions",
+        "What may happen, why, and by which version; durable before it is used.",
+        "风险决策：可否放行、原因与版本，先落库后使用。",
+    ),
+    (
+        "features",
+        "Numbers about customers, cards, devices and places, and how fresh they are.",
+        "特征：客户、卡、设备与地点的指标及其时效。",
+    ),
+    ("cases", "One work queue for people, with its history.", "案件：人工处理的统一队列与历史。"),
+    (
+        "experiments",
+        "Assignment of customers to arms, and tests that may be looked at any time.",
+        "实验：分组与可随时查看的序贯检验。",
+    ),
+    (
         "simulation",
         "The town that lives through the doors, and its clock. Refused in production.",
         "通过公开接口生活的模拟小镇及其时钟，生产环境不可用。",

@@ -14,6 +14,7 @@ from steelyard.base.jobs.store import watch_jobs
 from steelyard.base.postgres import EmbeddedPostgres, bootstrap
 from steelyard.base.schema import SchemaIsBehind, migrate, revisions
 from steelyard.base.telemetry.metrics import watch_gauge
+from steelyard.decisions import OwnerClient
 from steelyard.events import PostgresFactLog, operation
 from steelyard.ledger import GroupCommit
 from steelyard.parties import HttpIdentityProvider, IdentityProvider, RequestVerifier
@@ -90,6 +91,7 @@ class SteelyardPlatform:
     ----------
     identity_provider : asked who somebody is; None where `STEELYARD_IDENTITY_PROVIDER` names none
     ledger_queue : the hot path into the books, by group commit
+    decision_owner : asks the process that decides
     """
 
     settings: Settings
@@ -99,6 +101,7 @@ class SteelyardPlatform:
     verifier: Verifier
     identity_provider: IdentityProvider | None
     ledger_queue: GroupCommit
+    decision_owner: OwnerClient
 
 
 @contextmanager
@@ -120,6 +123,8 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
         if settings.identity_provider is not None:
             provider = HttpIdentityProvider(settings.identity_provider)
             stack.callback(provider.close)
+        decision_owner = OwnerClient(database)
+        stack.callback(decision_owner.close)
         yield SteelyardPlatform(
             settings=settings,
             database=database,
@@ -128,4 +133,5 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
             verifier=RequestVerifier(database, keyring, settings),
             identity_provider=provider,
             ledger_queue=stack.enter_context(GroupCommit(database)),
+            decision_owner=decision_owner,
         )

@@ -4,22 +4,50 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steelyard import events, imports, ledger, parties, simulation
+from steelyard import (
+    cases,
+    decisions,
+    events,
+    experiments,
+    features,
+    imports,
+    ledger,
+    parties,
+    simulation,
+)
 from steelyard.web import upkeep
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-ROOMS = (events, ledger, parties, simulation, imports)
-JOBS = (upkeep.forget_old_answers, upkeep.expire_holds, upkeep.verify_books)
-CONSUMERS: tuple[events.Consumer, ...] = (parties.account_owners,)
+ROOMS = (events, ledger, parties, features, cases, experiments, decisions, simulation, imports)
+JOBS = (
+    upkeep.forget_old_answers,
+    upkeep.expire_holds,
+    upkeep.verify_books,
+    cases.upkeep.sweep_cases,
+)
+CONSUMERS: tuple[events.Consumer, ...] = (parties.account_owners, cases.approval_cases)
 
 
 def routers() -> tuple[APIRouter, ...]:
     """Return the routes of every room."""
+    from steelyard.cases.http import router as of_cases
+    from steelyard.decisions.http import router as of_decisions
     from steelyard.events.http import router as of_events
+    from steelyard.experiments.http import router as of_experiments
+    from steelyard.features.http import router as of_features
     from steelyard.ledger.http import router as of_ledger
     from steelyard.parties.http import router as of_parties
     from steelyard.simulation.http import router as of_simulation
 
-    return (of_parties, of_ledger, of_events, of_simulation)
+    return (
+        of_parties,
+        of_ledger,
+        of_events,
+        of_decisions,
+        of_features,
+        of_cases,
+        of_experiments,
+        of_simulation,
+    )

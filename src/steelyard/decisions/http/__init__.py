@@ -1,1 +1,5 @@
 """The HTTP side of decisions."""
+
+from steelyard.decisions.http.routes import router
+
+__all__ = ["router"]

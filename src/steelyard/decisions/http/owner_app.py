@@ -25,7 +25,7 @@ TICKET = b"x-steelyard-ticket"
 MAX_BODY = 64 * 1024
 _JSON = (b"content-type", b"application/json")
 _PROBLEM = (b"content-type", b"application/problem+json")
-_encode = msgspec.json.Encoder().encode
+_ENCODER = msgspec.json.Encoder()
 
 
 class OwnerApp:
@@ -76,7 +76,7 @@ class OwnerApp:
             await _refuse(send, OwnerIsAway())
             self._gone()
         else:
-            await _respond(send, 200, _encode(Answer.of(decision)), _JSON)
+            await _respond(send, 200, _ENCODER.encode(Answer.of(decision)), _JSON)
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -93,7 +93,8 @@ async def _read(receive: Receive) -> bytes:
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        part: bytes = message.get("body", b"")
+        body += part
         if len(body) > MAX_BODY:
             raise QuestionIsTooLarge(most=MAX_BODY)
         if not message.get("more_body"):
@@ -105,7 +106,7 @@ async def _refuse(send: Send, refusal: Refusal) -> None:
         **problem_of(refusal, "en"),
         "sentences": {"en": refusal.sentence("en"), "zh-CN": refusal.sentence("zh-CN")},
     }
-    await _respond(send, STATUS[refusal.kind], _encode(problem), _PROBLEM)
+    await _respond(send, STATUS[refusal.kind], _ENCODER.encode(problem), _PROBLEM)
 
 
 async def _respond(send: Send, status: int, body: bytes, kind: tuple[bytes, bytes]) -> None:

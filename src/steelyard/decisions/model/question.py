@@ -145,3 +145,14 @@ _WORDS = {
     FieldType.INTEGER: "a whole number below 2^62",
     FieldType.FLAG: "true or false",
 }
+
+QUESTION_REFUSALS = (
+    SceneIsUnknown,
+    QuestionIsTooLarge,
+    QuestionIsMalformed,
+    FieldIsUnknown,
+    FieldHasWrongType,
+    EventIsInTheFuture,
+    EventIdWasUsed,
+)
+"""What a question can be answered with instead of a decision."""

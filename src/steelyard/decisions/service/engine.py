@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Protocol
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 
@@ -16,13 +16,11 @@ from steelyard.decisions.model.decision import (
     Judgement,
     Value,
     decide,
-    instant,
 )
 from steelyard.decisions.model.question import EventIdWasUsed, SceneIsUnknown, read_question
 from steelyard.features import Event, EventKind, StreamEngine, catalogue
-from steelyard.kernel import uuid7
-from steelyard.kernel.ids import ENTROPY_BYTES
 
+_NAMESPACE = UUID("6c9b0b52-5d2f-5d0c-9a52-1f9b3c0a7e10")
 REMEMBERED = 1_000_000
 """How many answered questions are known without asking the log."""
 
@@ -57,7 +55,6 @@ class Engine:
     ----------
     policies : by scene; a scene is also the kind of its events
     stream : the features, folded up to `sequence`
-    entropy : for ids, `n` bytes at a time
     known : finds the decision on a question that is no longer remembered, in the log
     """
 
@@ -67,14 +64,12 @@ class Engine:
         stream: StreamEngine,
         kinds: Mapping[str, EventKind],
         *,
-        entropy: Callable[[int], bytes],
         known: Callable[[str, str], Decision | None],
         catalogue: str,
     ) -> None:
         self.policies = dict(policies)
         self.stream = stream
         self._kinds = kinds
-        self._entropy = entropy
         self._known = known
         self._catalogue = catalogue
         self._answered: OrderedDict[tuple[str, str], Decision] = OrderedDict()
@@ -109,13 +104,12 @@ class Engine:
             raise EventIdWasUsed(id=asked.id, scene=asked.scene)
         return decision
 
-    def decide(self, asked: Asked, *, now_ms: int) -> Decision:
+    def decide(self, asked: Asked) -> Decision:
         """Fold the event of a question, and decide; the caller has it written before answering.
 
         Parameters
         ----------
         asked : was not answered before (see `answered`)
-        now_ms : business instant, from which the id of the decision is made
         """
         policy = self.policies[asked.scene]
         fields = catalogue.complete(asked.scene, asked.at_ms, asked.fields)
@@ -128,7 +122,7 @@ class Engine:
         judged = policy.judge(inputs_of(fields, values, flags))
         decision = decide(
             asked,
-            self._new_id(now_ms),
+            id_of(asked),
             judged,
             subject=_subject(fields),
             sequence=sequence,
@@ -146,8 +140,13 @@ class Engine:
             _, oldest = self._answered.popitem(last=False)
             self._complete_from_ms = max(self._complete_from_ms, oldest.asked.at_ms + 1)
 
-    def _new_id(self, now_ms: int) -> UUID:
-        return uuid7(instant(now_ms), self._entropy(ENTROPY_BYTES))
+
+def id_of(asked: Asked) -> UUID:
+    """Return the id of the decision on a question: a question is decided once.
+
+    UUID version 5 of scene and event id, so that the same history gives the same books.
+    """
+    return uuid5(_NAMESPACE, f"{asked.scene}/{asked.id}")
 
 
 def inputs_of(

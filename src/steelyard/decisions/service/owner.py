@@ -8,7 +8,6 @@ log before it answers again.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import sqlalchemy as sa
@@ -83,7 +82,7 @@ class Owner:
             self._recover()
         asked = self._engine.read(scene, body, now_ms=now_ms)
         known = self._engine.answered(asked)
-        decision = known or self._engine.decide(asked, now_ms=now_ms)
+        decision = known or self._engine.decide(asked)
         try:
             if known is not None:
                 await self._writer.written(known.id)
@@ -117,7 +116,6 @@ class Owner:
             self._policies,
             stream,
             KINDS,
-            entropy=os.urandom,
             known=self._known,
             catalogue=self._catalogue,
         )

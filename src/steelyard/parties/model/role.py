@@ -126,7 +126,10 @@ def _built_in(
 ADMINISTRATOR = "administrator"
 CUSTOMER = "customer"
 
-_READS = "events.read ledger.read live.read parties.read simulation.read"
+_READS = (
+    "cases.read decisions.read events.read experiments.read features.read ledger.read live.read"
+    " parties.read simulation.read"
+)
 _SERVES = (
     "parties.consent parties.contact parties.correct parties.device parties.identify"
     " parties.search parties.unmask"
@@ -138,7 +141,8 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         Audience.STAFF,
         "经办",
         "Enters business; what weighs much is approved by another person",
-        f"{_READS} {_SERVES} access.read_approvals access.request_approval ledger.close_account"
+        f"{_READS} {_SERVES} access.read_approvals access.request_approval cases.close"
+        " cases.escalate cases.work decisions.ask experiments.manage ledger.close_account"
         " ledger.close_day ledger.close_period ledger.open_account ledger.open_book ledger.post"
         " ledger.reverse ledger.set_limits parties.activate parties.block_device parties.close"
         " parties.link_account parties.publish_text parties.register parties.relate"
@@ -149,8 +153,8 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         Audience.STAFF,
         "复核",
         "Approves or rejects what another person entered; enters nothing",
-        f"{_READS} access.read_approvals ledger.approve parties.approve parties.rule"
-        " parties.unmask",
+        f"{_READS} access.read_approvals cases.approve cases.escalate cases.lead cases.work"
+        " experiments.approve ledger.approve parties.approve parties.rule parties.unmask",
     ),
     _built_in("analyst", Audience.STAFF, "分析", "Reads figures and facts", _READS, second=False),
     _built_in(
@@ -158,7 +162,7 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         Audience.STAFF,
         "客服",
         "Helps customers, and sees personal fields for that purpose",
-        f"ledger.read parties.read {_SERVES}",
+        f"cases.close cases.escalate cases.read cases.work ledger.read parties.read {_SERVES}",
     ),
     _built_in(
         "auditor",
@@ -179,7 +183,7 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         Audience.MACHINE,
         "渠道系统",
         "The machine of a channel",
-        "ledger.post ledger.read parties.read",
+        "decisions.ask experiments.expose ledger.post ledger.read parties.read",
         second=False,
     ),
     _built_in(
@@ -187,7 +191,7 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         Audience.MACHINE,
         "模拟城",
         "The simulated town",
-        "events.read ledger.* live.read parties.* simulation.*",
+        "cases.read decisions.ask events.read ledger.* live.read parties.* simulation.*",
         second=False,
     ),
     # The routes of the parties let a customer see and change what is his own, and nobody else's.

@@ -31,8 +31,8 @@ class StreamFileMalformed(Refusal):
     """A file is no stream of events. Facts: `file`, `reason`, `reason_zh`."""
 
     kind = RefusalKind.INVALID
-    en = "{file}: {reason}."
-    zh = "{file}：{reason_zh}。"
+    en = "{file} is no stream of events: {reason}."
+    zh = "文件 {file} 不是事件流：{reason_zh}。"
 
 
 def read_folder(folder: Path, kinds: Mapping[str, EventKind]) -> Replay:
