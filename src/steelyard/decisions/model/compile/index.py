@@ -9,17 +9,21 @@ result can fail; the answer is the same as row after row.
 from __future__ import annotations
 
 import re
+import sys
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import product
+from math import inf, nextafter
 from typing import Any, NamedTuple
 
 from steelyard.decisions.model.compile.answer import Hit
-from steelyard.decisions.model.compile.forms import Equal, Range
+from steelyard.decisions.model.compile.forms import Equal, Range, scalar_of
 from steelyard.decisions.model.compile.table import Columns, Line, display
 from steelyard.decisions.model.compile.writing import Reading, Source
 from steelyard.decisions.model.document import TableNode
+from steelyard.decisions.model.expression import parse
+from steelyard.decisions.model.expression.tree import Literal, bare
 
 LEAST_ROWS = 40
 """Shorter tables are faster row after row."""
@@ -29,7 +33,11 @@ _MOST_PATTERNS = 8
 _MOST_COPIES = 24
 """How many times over, on average, a row may lie in the index."""
 
-Candidate = tuple[int, Callable[..., bool] | None]
+_EXACT = 2**52
+"""Bounds below it can be turned from open to closed by the next float, for whole numbers too."""
+
+Candidate = tuple[Any, ...]
+"""A row, and what is left to ask: a function (or None), or the least and most of each column."""
 
 
 class Bucket(NamedTuple):
@@ -110,7 +118,7 @@ class IndexedTable:
 
     # -- what is looked up -------------------------------------------------------------------
 
-    def build(self, tests: Sequence[Callable[..., bool] | None]) -> list[dict[Any, Bucket]] | None:
+    def build(self, rests: Sequence[tuple[Any, ...]]) -> list[dict[Any, Bucket]] | None:
         """Return the buckets by key, one mapping for each pattern; None if it grows too large."""
         rows: dict[tuple[bool, ...], dict[Any, list[int]]] = {}
         for at, line in enumerate(self.lines):
@@ -128,19 +136,40 @@ class IndexedTable:
         made = []
         for pattern in self.patterns():
             buckets = {
-                key: self._bucket(members, tests, budget) for key, members in rows[pattern].items()
+                key: self._bucket(members, rests, budget) for key, members in rows[pattern].items()
             }
             made.append(buckets)
         return made if budget[0] >= 0 else None
+
+    def rest_columns(self) -> tuple[int, ...] | None:
+        """Return the columns that are left to ask, if each is a range; None if one is more."""
+        left = {
+            one.column: one.form
+            for line in self.lines
+            for one in line.conditions
+            if one.column not in self.keys and one.column != self.ranged
+        }
+        for line in self.lines:
+            for one in line.conditions:
+                if one.column in left and _closed(one.form) is None:
+                    return None
+        return tuple(sorted(left))
+
+    def bounds(self, line: Line, columns: Sequence[int]) -> tuple[float, ...]:
+        """Return the least and the most of each column; what is not asked holds for all."""
+        found: list[float] = []
+        for column in columns:
+            found += _closed(self._form(line, column)) or (-inf, inf)
+        return tuple(found)
 
     def patterns(self) -> list[tuple[bool, ...]]:
         """Return which key columns rows name, in the order of their first row."""
         return list(dict.fromkeys(self.pattern(line) for line in self.lines))
 
     def _bucket(
-        self, members: list[int], tests: Sequence[Callable[..., bool] | None], budget: list[int]
+        self, members: list[int], rests: Sequence[tuple[Any, ...]], budget: list[int]
     ) -> Bucket:
-        candidates = [(at, tests[at]) for at in members]
+        candidates = [(at, *rests[at]) for at in members]
         if self.ranged is None:
             return Bucket((), (tuple(candidates),), tuple(candidates))
         forms = [self._form(self.lines[at], self.ranged) for at in members]
@@ -163,7 +192,26 @@ class IndexedTable:
         open_ = tuple(
             one for one, form in zip(candidates, forms, strict=True) if not isinstance(form, Range)
         )
-        return Bucket(points, tuple(map(tuple, pieces)), open_)
+        # Most pieces have the rows of their neighbour: one tuple for equal ones stays in the cache.
+        shared: dict[tuple[Candidate, ...], tuple[Candidate, ...]] = {}
+        return Bucket(
+            points, tuple(shared.setdefault(tuple(one), tuple(one)) for one in pieces), open_
+        )
+
+
+def _closed(form: object) -> tuple[float, float] | None:
+    """Return a range as least and most, both in it; without an end the largest float."""
+    if not isinstance(form, Range):
+        return None
+    if any(bound is not None and abs(bound) >= _EXACT for bound in (form.least, form.most)):
+        return None
+    least: float = -_LARGEST if form.least is None else form.least
+    most: float = _LARGEST if form.most is None else form.most
+    least = nextafter(least, inf) if form.over else least
+    return least, nextafter(most, -inf) if form.under else most
+
+
+_LARGEST = sys.float_info.max
 
 
 def _reach(points: Sequence[float], form: Range) -> tuple[int, int]:
@@ -189,28 +237,16 @@ def write_index(
     compile_all : makes functions of Python expressions over the given variables
     """
     columns, node = planned.columns, planned.node
-    looked_up = {*planned.keys, planned.ranged}
-    rests = [
-        " and ".join(one.written for one in line.conditions if one.column not in looked_up)
-        for line in planned.lines
-    ]
     number = None
     if planned.ranged is not None:
-        variable = columns.values[planned.ranged]
-        assert variable is not None
-        number = reading.number_of(variable)
-    asked = _used(rests, reading)
-    tests = compile_all(rests, asked)
-    buckets = planned.build(tests)
+        number = reading.number_of(_variable(columns, planned.ranged))
+    condition, rests = _rests(planned, reading, source, compile_all)
+    buckets = planned.build(rests)
     if buckets is None:
         return False
-    shown = [display(source, line.results, collected=True) for line in planned.lines]
-    wanted_by_results = _used(shown, reading)
-    makers = compile_all(shown, wanted_by_results)
     bind = source.constants.bind
-    given, told = ", ".join(asked), ", ".join(wanted_by_results)
+    made = _makers(planned, reading, source, compile_all)
     hits = bind(tuple(Hit(node.id, line.row.id) for line in planned.lines))
-    made = bind(tuple(makers))
     found = source.fresh("r")
     source.add(f"{found} = []" if node.collect else f"{found} = {len(planned.lines)}")
     patterns = [planned.pattern(line) for line in planned.lines]
@@ -227,15 +263,15 @@ def write_index(
             with source.block("if b is not None:"):
                 _look(source, number)
         with source.block(f"if b{shut}:"):
-            _choose(source, found, given, collect=node.collect)
+            _choose(source, found, condition, collect=node.collect)
     if node.collect:
         source.add(f"{found}.sort()")
-        source.add(f"{answer} = [{made}[i]({told}) for i in {found}]")
+        source.add(f"{answer} = [{made.format('i')} for i in {found}]")
         source.add(f"h += [{hits}[i] for i in {found}]")
         return True
     source.add(f"{answer} = None")
     with source.block(f"if {found} < {len(planned.lines)}:"):
-        source.add(f"{answer} = {made}[{found}]({told})")
+        source.add(f"{answer} = {made.format(found)}")
         source.add(f"h.append({hits}[{found}])")
     return True
 
@@ -268,15 +304,78 @@ def _look(source: Source, number: str | None) -> None:
         source.add(f"b = j[2 * i + (i < len(y) and y[i] == {number})]")
 
 
-def _choose(source: Source, found: str, given: str, *, collect: bool) -> None:
+def _choose(source: Source, found: str, condition: str, *, collect: bool) -> None:
     """Write the questions to the candidates; the first that holds is kept, or all."""
-    with source.block("for i, t in b:"), source.block(f"if t is None or t({given}):"):
+    with source.block(condition.partition("\n")[0]), source.block(condition.partition("\n")[2]):
         if collect:
             source.add(f"{found}.append(i)")
         else:
             with source.block(f"if i < {found}:"):
                 source.add(f"{found} = i")
             source.add("break")
+
+
+def _variable(columns: Columns, column: int) -> str:
+    variable = columns.values[column]
+    assert variable is not None
+    return variable
+
+
+def _rests(
+    planned: IndexedTable, reading: Reading, source: Source, compile_all: CompileAll
+) -> tuple[str, list[tuple[Any, ...]]]:
+    """Return the loop over candidates with its question, and what each candidate has for it.
+
+    Bounds lie in the candidate itself where all that is left are ranges: a function for each row
+    would be looked for all over the memory.
+    """
+    columns = planned.rest_columns()
+    if columns is None:
+        looked_up = {*planned.keys, planned.ranged}
+        left = [
+            " and ".join(one.written for one in line.conditions if one.column not in looked_up)
+            for line in planned.lines
+        ]
+        asked = _used(left, reading)
+        question = f"for i, t in b:\nif t is None or t({', '.join(asked)}):"
+        return question, [(test,) for test in compile_all(left, asked)]
+    names, questions = ["i"], []
+    for n, column in enumerate(columns):
+        # What is no number fits only where nothing is asked: it is put beyond all numbers.
+        number = reading.number_of(_variable(planned.columns, column))
+        beyond = source.fresh("f")
+        source.add(f"{beyond} = {number} if {number} == {number} else _INFINITE")
+        names += [f"l{n}", f"u{n}"]
+        questions.append(f"l{n} <= {beyond} <= u{n}")
+    rests = [planned.bounds(line, columns) for line in planned.lines]
+    return f"for {', '.join(names)}, in b:\nif {' and '.join(questions) or 'True'}:", rests
+
+
+def _makers(
+    planned: IndexedTable, reading: Reading, source: Source, compile_all: CompileAll
+) -> str:
+    """Return Python that makes the answer of a row, with a place for the row's number."""
+    constant = [_constant(planned.node, line) for line in planned.lines]
+    if None not in constant:
+        return source.constants.bind(tuple(constant)) + "[{0}].copy()"
+    shown = [display(source, line.results, collected=True) for line in planned.lines]
+    used = _used(shown, reading)
+    made = source.constants.bind(tuple(compile_all(shown, used)))
+    return f"{made}[{{0}}]({', '.join(used)})"
+
+
+def _constant(node: TableNode, line: Line) -> dict[str, Any] | None:
+    """Return the answer of a row, if it is scalars under names of one level."""
+    found: dict[str, Any] = {}
+    for output, cell in zip(node.outputs, line.row.results, strict=True):
+        if not cell:
+            continue
+        tree = bare(parse(cell))
+        if len(output.path) > 1 or not (scalar_of(tree) is not None or isinstance(tree, Literal)):
+            return None
+        scalar = scalar_of(tree)
+        found[output.path[0]] = scalar if scalar is not None else tree.value  # type: ignore[union-attr]
+    return found
 
 
 def key_of(value: object) -> object:

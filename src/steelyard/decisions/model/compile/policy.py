@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import nan
+from math import inf, nan
 from typing import Any
 
 from steelyard.decisions.model.compile import merging
@@ -67,6 +67,7 @@ def _holds(condition: Callable[[], Any]) -> bool:
 _RUNTIME: Mapping[str, Any] = {
     **OPERATIONS,
     "_FAILED": _FAILED,
+    "_INFINITE": inf,
     "_NOT_A_NUMBER": nan,
     "_Evaluation": Evaluation,
     "_Note": Note,
@@ -204,6 +205,7 @@ class _Writer:
         self.ways: dict[tuple[str, str], str] = {}
         self.dates = False
         self.named: set[str] = {"values"}
+        self.clean: set[str] = set()
         self.before: dict[str, dict[str, str]] = {}
 
     def function(self) -> tuple[Callable[[dict[str, Any]], Any], str]:
@@ -239,6 +241,8 @@ class _Writer:
         output = next((node for node in nodes if isinstance(node, OutputNode)), None)
         if output is not None:
             answer = self.answers[output.id]
+            if answer in self.clean:
+                return answer
             if self._is_own(output) and answer in self.named:
                 return f"{answer} if None not in {answer}.values() else _stripped({answer})"
             return f"_stripped({answer})"
@@ -302,6 +306,8 @@ class _Writer:
         if isinstance(node, OutputNode):
             if context in self.named:
                 self.named.add(answer)
+            if context in self.clean:
+                self.clean.add(answer)
             self.source.add(f"{answer} = {context}")
         elif isinstance(node, SwitchNode):
             self._switch(node, context, answer)
@@ -319,6 +325,11 @@ class _Writer:
                 source.add(f"{context} = {before}")
             else:
                 source.add(f"{context} = {{}} if {before} is None else {before}")
+                node = self.document.node(edges[0][0].source)
+                if isinstance(node, TableNode) and _answers_dict(node):
+                    self.named.add(context)
+                    if _is_flat(node, node.shaping):
+                        self.clean.add(context)
             return
         source.add(f"{context} = {{}}")
         for edge, way in reversed(edges):
@@ -549,3 +560,9 @@ def _is_flat(node: Node, shaping: Shaping) -> bool:
         return False
     cells = {cell for row in node.rows for cell in row.results if cell}
     return all(scalar_of(expression(node.id, "rows", cell)) is not None for cell in cells)
+
+
+def _answers_dict(node: TableNode) -> bool:
+    """Return whether a table answers an object of its own, or nothing."""
+    shaping = node.shaping
+    return not (node.collect or shaping.loop or shaping.pass_through)
