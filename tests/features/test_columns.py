@@ -8,6 +8,7 @@ from itertools import product
 from math import isfinite
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import example, given, settings
@@ -25,7 +26,6 @@ from steelyard.features.model.definition import (
 from steelyard.features.model.event import Event, Label
 from tests.features.straight import straight_line
 
-np = pytest.importorskip("numpy")
 MINUTE = 60_000
 FIELDS: dict[str, Any] = {
     "customer": pl.String, "device": pl.String, "amount": pl.Int64, "city": pl.String,
