@@ -112,7 +112,8 @@ class CompiledPolicy:
     reads: tuple[str, ...] = field(repr=False)
     lists: Mapping[str, str]
     _trace: Callable[[dict[str, Any]], TracedEvaluation] = field(repr=False)
-    _recorded: frozenset[str] = field(repr=False)
+    _blank: Mapping[str, None] = field(repr=False)
+    _shown: Mapping[str, tuple[str, ...]] = field(repr=False)
 
     def judge(self, values: Mapping[str, Value]) -> Judgement:
         """Return what the policy says to the fields, features and flags of an event.
@@ -131,7 +132,7 @@ class CompiledPolicy:
             of the fault mode has the reason `policy_failed` and `degraded` with the cause.
         """
         try:
-            traced = self._trace(values if type(values) is dict else dict(values))
+            traced = self._trace({**self._blank, **values})
         except Exception as error:  # whatever it is, somebody waits for an answer
             return self._failed(f"{type(error).__name__}: {error}", ())
         return self._judged(traced)
@@ -158,12 +159,14 @@ class CompiledPolicy:
         return Judgement(outcome, score, tuple(dict.fromkeys(reasons)), limit_minor, trace)
 
     def _told(self, traced: TracedEvaluation) -> tuple[Any, ...]:
-        recorded = self._recorded
+        shown = self._shown
         read: dict[str, Any] = {}
         missing: dict[str, None] = {}
         details: dict[str, Any] = {}
         for node, looked, lacked, _, detail in traced.nodes:
-            read.update([pair for pair in looked.items() if pair[0] not in recorded])
+            for name in shown[node]:
+                if name in looked:
+                    read[name] = looked[name]
             if lacked:
                 missing.update(dict.fromkeys(lacked))
             if detail is not None:
@@ -237,8 +240,22 @@ def make_policy(
         reads=reads,
         lists=MappingProxyType(lists),
         _trace=compiled.trace,
-        _recorded=frozenset(reads),
+        _blank=dict.fromkeys(sorted(compiled.reads - given_by(compiled))),
+        _shown=_shown(compiled, frozenset(reads)),
     )
+
+
+def _shown(compiled: Compiled, recorded: frozenset[str]) -> dict[str, tuple[str, ...]]:
+    """Return for each node what it can look at and the decision does not record elsewhere."""
+    every = tuple(sorted(compiled.reads - recorded))
+    found = dict.fromkeys((node.id for node in compiled.document.nodes), every)
+    try:
+        nodes = compiled.trace(dict.fromkeys(compiled.reads)).nodes
+    except Exception:  # what fails in making will be the fault mode in judging
+        return found
+    for one in nodes:
+        found[one.node] = tuple(name for name in one.read if name not in recorded)
+    return found
 
 
 def given_by(compiled: Compiled) -> frozenset[str]:

@@ -39,6 +39,7 @@ REASONS: Mapping[str, ReasonText] = MappingProxyType({
         ("facts_are_missing", "Facts that we need are missing.", "缺少必要信息。"),
         ("listed_as_blocked", "Please contact us about this.", "该操作无法办理，请联系我们。"),
         ("listed_as_watched", "We look at this more closely.", "该操作需要进一步核查。"),
+        ("listed_as_trusted", "You are known to us.", "您是受信任的客户。"),
         ("history_of_fraud", "Fraud was reported earlier.", "此前曾被报告欺诈。"),
         ("model_finds_it_unusual", "This differs from what is usual.", "该操作与通常情况不同。"),
         # Payments.
