@@ -75,6 +75,11 @@ def _compiled(source: str, tree: Node) -> Expression:
     return Expression(source, tree, names(tree), namespace["run"])
 
 
+def evaluate_tree(tree: Node) -> Any:
+    """Return the value of a tree that reads nothing; raises `NotEvaluable` as any."""
+    return _compiled("", tree).evaluate({})
+
+
 def shown(value: Any) -> Any:
     """Return a value as it leaves a document: dates and intervals become texts."""
     if isinstance(value, Instant | Span):
@@ -86,4 +91,11 @@ def shown(value: Any) -> Any:
     return value
 
 
-__all__ = ["Expression", "NotEvaluable", "compile_expression", "compile_unary", "shown"]
+__all__ = [
+    "Expression",
+    "NotEvaluable",
+    "compile_expression",
+    "compile_unary",
+    "evaluate_tree",
+    "shown",
+]

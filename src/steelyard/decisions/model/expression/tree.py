@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,3 +210,18 @@ def _names(node: Node, bound: frozenset[str]) -> Iterator[str]:
 def reads_root(node: Node) -> bool:
     """Return whether the expression looks at its whole context."""
     return isinstance(node, Root) or any(reads_root(child) for child in children(node))
+
+
+def replaced(node: Node, by: Callable[[Node], Node | None]) -> Node:
+    """Return a tree with some of its nodes replaced: those for which another is given."""
+    other = by(node)
+    if other is not None:
+        return other
+    changed = {field.name: _replaced(getattr(node, field.name), by) for field in fields(node)}
+    return type(node)(**changed)
+
+
+def _replaced(value: Any, by: Callable[[Node], Node | None]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_replaced(item, by) for item in value)
+    return replaced(value, by) if isinstance(value, Node) else value
