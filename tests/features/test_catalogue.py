@@ -67,7 +67,7 @@ def test_a_kind_holds_together(kind) -> None:
     assert {*kind.entities, *kind.labels} <= set(kind.fields)
     assert all(kind.fields[entity] is FieldType.TEXT for entity in kind.entities)
     assert all(kind.fields[label] is not FieldType.TEXT for label in kind.labels)
-    made = complete(kind.name, 0, {name: None for name in kind.entities})
+    made = complete(kind.name, 0, dict.fromkeys(kind.entities))
     assert set(made) <= set(kind.fields)
     intake.check_fields(kind, made)
 

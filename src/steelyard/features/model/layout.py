@@ -235,11 +235,10 @@ class EntityLayout:
             return
         is_deque = aggregate in {Aggregate.MIN, Aggregate.MAX} and window.length is not None
         holds = Slot.DEQUE if is_deque else Slot.NONE
-        places[aggregate][name] = self.slot(
-            Slot.DICT if aggregate is Aggregate.DISTINCT else holds
-        )
-        if window.length is None and aggregate is not Aggregate.DISTINCT:
-            track.kept.setdefault(name, self.slot(Slot.NONE))
+        places[aggregate][name] = self.slot(Slot.DICT if aggregate is Aggregate.DISTINCT else holds)
+        is_kept = window.length is None and aggregate is not Aggregate.DISTINCT
+        if is_kept and name not in track.kept:
+            track.kept[name] = self.slot(Slot.NONE)
 
 
 def plan(

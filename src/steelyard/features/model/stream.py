@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from steelyard.features.model import dump
 from steelyard.features.model.definition import LATENESS_MS, Aggregate, Feature
 from steelyard.features.model.event import Event, EventKind, Label, Value
-from steelyard.features.model.layout import POSITION, Ask, EntityLayout, plan
+from steelyard.features.model.layout import POSITION, Ask, plan
 from steelyard.features.model.profile import Reading, place, readings, tell
 from steelyard.features.model.source import Ports, generate, planned
 from steelyard.features.model.window import (
