@@ -20,7 +20,7 @@ from steelyard.features.model.stream import StreamEngine
 from steelyard.features.service.parity.feeding import NotFed, split
 from steelyard.features.service.parity.replay import HEAD, Replay
 
-CHUNK_ROWS = 50_000
+CHUNK_ROWS = 20_000
 COLUMNS_AT_ONCE = 12
 SHOWN = 20
 Progress = Callable[[str, int, int], None]
