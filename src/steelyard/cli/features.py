@@ -74,7 +74,7 @@ def list_(
         if entity in (None, feature.entity)
     ]
     headings = (
-        ("特征", "含义", "主体", "事件") if chinese else ("feature", "says", "entity", "events")
+        ("特征", "含义", "实体", "事件") if chinese else ("feature", "says", "entity", "events")
     )
     keys = ("name", "says", "entity", "kinds")
     show(
