@@ -130,16 +130,28 @@ def test_a_model_gives_its_chance_and_what_raised_it() -> None:
     config = {
         "model": json.loads(MODEL.to_json()),
         "reasons": {"x": "rx", "y": "ry"},
+        "points": 500,
         "least": 0.5,
     }
     found = answer("model", config, x=1, y=0.1)
     assert found.values["chance"] == MODEL.probability({"x": 1, "y": 0.1})
-    assert found.values["model_score"] == round(1000 * found.values["chance"])
+    assert found.values["model_points"] == round(500 * found.values["chance"])
     assert found.values["model_reasons"] == ["rx"]
     assert answer("model", config, x=1, y=3).values["model_reasons"] == ["ry", "rx"]
     assert answer("model", config).values["chance"] == MODEL.probability({})
     with pytest.raises(NotEvaluable):
         answer("model", config, x="much")
+
+
+@given(x=st.none() | st.floats(-9, 9), y=st.none() | st.integers(-9, 9))
+def test_the_chance_in_a_policy_is_that_of_the_model_to_the_bit(
+    x: float | None, y: int | None
+) -> None:
+    config = {"model": json.loads(MODEL.to_json()), "reasons": {}}
+    found = answer("model", config, x=x, y=y)
+    assert found.values["chance"] == MODEL.probability({"x": x, "y": y})
+    parts = zip(("x", "y"), MODEL.contributions({"x": x, "y": y}), strict=True)
+    assert dict(found.detail) == {name: part for name, part in parts if part > 0}
 
 
 def test_a_model_of_other_features_is_refused() -> None:

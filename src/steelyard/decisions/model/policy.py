@@ -46,6 +46,7 @@ LARGEST_SCORE = 1000
 FAILED = "policy_failed"
 """The reason of a decision that is not the policy's own, because the policy could not say any."""
 _OUTCOMES = frozenset(OUTCOMES)
+_TEXTS = frozenset({str})
 
 
 class PolicyReadsAnUnknownField(Refusal):
@@ -143,14 +144,14 @@ class CompiledPolicy:
         if type(made) is not dict:
             return self._failed("no answer", trace)
         outcome, score = made.get("outcome"), made.get("score")
-        reasons, limit_minor = made.get("reasons", ()), made.get("limit_minor")
+        reasons, limit_minor = made.get("reasons", []), made.get("limit_minor")
         if type(outcome) is not str or outcome not in _OUTCOMES:
             return self._failed(f"outcome {outcome!r}", trace)
         if type(score) is float and 0 <= score <= LARGEST_SCORE:
             score = round(score)
         if score is not None and (type(score) is not int or not 0 <= score <= LARGEST_SCORE):
             return self._failed(f"score {score!r}", trace)
-        if type(reasons) not in (list, tuple) or any(type(one) is not str for one in reasons):
+        if type(reasons) is not list or not _TEXTS.issuperset(map(type, reasons)):
             return self._failed(f"reasons {reasons!r}", trace)
         if outcome != "limit":
             limit_minor = None

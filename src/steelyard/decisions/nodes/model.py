@@ -18,6 +18,7 @@ from steelyard.decisions.model.inputs import (
     definition_hash,
 )
 from steelyard.decisions.model.logistic import LogisticModel, sigmoid
+from steelyard.decisions.model.policy import LARGEST_SCORE
 from steelyard.decisions.nodes.settings import Settings
 from steelyard.features import CATALOGUE
 
@@ -32,12 +33,14 @@ class PreparedModel:
     Attributes
     ----------
     told : the reason code of an input that raised the risk; an input without one is not told
+    points : that a chance of 1 is worth
     least : of what an input adds to the ln odds, below which it is no reason
     """
 
     name: str
     explain: Explain
     told: Mapping[str, str]
+    points: int
     least: float
     most: int
     reads: tuple[str, ...]
@@ -47,7 +50,7 @@ class PreparedModel:
     asks: Mapping[str, str]
 
     def answer(self, values: Mapping[str, Any]) -> Answer:
-        """Return `chance` (0 to 1), `model_score` (0 to 1000) and `model_reasons`.
+        """Return `chance` (0 to 1), `model_points` in proportion to it, and `model_reasons`.
 
         Raises
         ------
@@ -57,17 +60,18 @@ class PreparedModel:
             chance, raised = self.explain(values)
         except (InputIsNotANumber, ModelNeverSawItMissing) as refused:
             raise NotEvaluable(refused.sentence("en")) from refused
-        codes = [self.told[name] for name, add in raised if add >= self.least and name in self.told]
+        told, least = self.told, self.least
+        codes = [told[name] for name, add in raised if add >= least and name in told]
         made = {
             "chance": chance,
-            "model_score": round(1000 * chance),
+            "model_points": round(self.points * chance),
             "model_reasons": [*dict.fromkeys(codes)][: self.most],
         }
         return Answer(made, (), [[name, add] for name, add in raised[: self.most]])
 
 
 class ModelKind:
-    """Kind `model`: `{"model": {...}, "reasons": {input: code}, "least"?, "most_reasons"?}`.
+    """Kind `model`: `{"model", "reasons": {input: code}, "points"?, "least"?, "most_reasons"?}`.
 
     The model is in its flat JSON form, with what its inputs meant in training.
     """
@@ -79,7 +83,7 @@ class ModelKind:
         --------
         document_is_malformed, model_schema_differs, feature_definition_differs
         """
-        settings = Settings.of(node, "model", "reasons", "least", "most_reasons")
+        settings = Settings.of(node, "model", "reasons", "points", "least", "most_reasons")
         try:
             model = load_model(canonical(settings.get("model", dict)), _definitions())
         except ModelIsMalformed as refused:
@@ -93,11 +97,12 @@ class ModelKind:
             name=model.name,
             explain=_explainer(model),
             told=told,
+            points=settings.whole("points", LARGEST_SCORE),
             least=least,
             most=settings.whole("most_reasons", MOST_REASONS),
             reads=model.inputs.names,
             codes=tuple(dict.fromkeys(told.values())),
-            writes={"chance": "number", "model_score": "number", "model_reasons": "any"},
+            writes={"chance": "number", "model_points": "number", "model_reasons": "any"},
             versions={f"model.{model.name}@{model.version}": model.content_hash},
             asks={},
         )
@@ -110,19 +115,7 @@ def _definitions() -> dict[str, str]:
 def _explainer(model: GbmModel | LogisticModel) -> Explain:
     """Return what gives the chance of bad and what raised it, the greatest first."""
     if isinstance(model, LogisticModel):
-        names, intercept, contributions = (
-            model.inputs.names, model.intercept, model.contributions)  # fmt: skip
-
-        def linear(values: Mapping[str, Any]) -> tuple[float, list[tuple[str, float]]]:
-            parts = contributions(values)
-            total = intercept
-            for part in parts:
-                total += part
-            raised = [(part, name) for part, name in zip(parts, names, strict=True) if part > 0]
-            raised.sort(reverse=True)
-            return sigmoid(total), [(name, part) for part, name in raised]
-
-        return linear
+        return _linear(model)
     from steelyard.decisions.model.attribution import Explainer
 
     explain = Explainer(model, len(model.inputs.names)).explain
@@ -132,3 +125,29 @@ def _explainer(model: GbmModel | LogisticModel) -> Explain:
         return explained.probability, [(one.feature, one.contribution) for one in explained.reasons]
 
     return walked
+
+
+def _linear(model: LogisticModel) -> Explain:
+    """Return what `model.probability` and `model.contributions` say, in one pass, to the bit."""
+    terms = tuple(
+        zip(model.inputs.names, model.coefficients, model.means, model.scales, strict=True)
+    )
+    intercept = model.intercept
+
+    def explain(values: Mapping[str, Any]) -> tuple[float, list[tuple[str, float]]]:
+        total = intercept
+        raised = []
+        for name, coefficient, mean, scale in terms:
+            value = values.get(name)
+            if value is None:
+                continue
+            if isinstance(value, str) or value != value:
+                raise InputIsNotANumber(feature=name, value=value)
+            part = coefficient * ((value - mean) / scale)
+            total += part
+            if part > 0:
+                raised.append((part, name))
+        raised.sort(reverse=True)
+        return sigmoid(total), [(name, part) for part, name in raised]
+
+    return explain
