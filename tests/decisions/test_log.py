@@ -53,6 +53,7 @@ def decision(
         values={"customer_payment_count_1h": 3, "mean": 0.1, "unseen": None},
         flags={},
         versions={"policy": "policy.card_payment@3"},
+        decided_at_ms=AT,
     )
 
 
@@ -208,7 +209,7 @@ def test_the_database_itself_lets_nothing_pass_that_was_declined(database: Datab
         pytest.raises(sa.exc.DBAPIError, match="does not let this pass"),
         database.unit_of_work() as unit,
     ):
-        kept.consume(unit.connection, made.id, by="transfer:1", amount_minor=1, at=unit.now)
+        kept.consume(unit.connection, [(made.id, "transfer:1", 1)], at=unit.now)
 
 
 def test_many_callers_share_a_transaction_and_a_fault_is_told_to_all() -> None:

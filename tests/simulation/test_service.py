@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from steelyard.base import (
     Database,
     NoPolicyGate,
     Outcome,
+    Question,
     Verdict,
 )
 from steelyard.base.crypto import Keyring
@@ -49,6 +50,9 @@ class Strict:
         if isinstance(amount, int) and amount > 40_000:
             return Verdict(Outcome.STEP_UP, "strict@3")
         return Verdict(Outcome.APPROVE, "strict@3")
+
+    def ask_all(self, scene: str, questions: Sequence[Question]) -> tuple[Verdict, ...]:
+        return tuple(self.ask(scene, q.facts, q.at) for q in questions)
 
 
 @dataclass(frozen=True)
@@ -313,7 +317,7 @@ def test_a_payment_moves_money_with_the_gates_cause_and_is_told(shopper: Shopper
     facts, asked_at = gate.asked
     assert asked_at == order.at
     assert set(facts) == {
-        "payment", "customer", "card", "account", "merchant", "terminal", "amount_minor",
+        "customer", "card", "account", "merchant", "terminal", "amount_minor",
         "currency",
     }  # fmt: skip
     ((kind, payload),) = shopper.told()

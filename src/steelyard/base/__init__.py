@@ -10,7 +10,7 @@ from steelyard.base.clock import (
 )
 from steelyard.base.database import Database, UnitOfWork
 from steelyard.base.facts import Fact, FactLog, Recorded, fact_classes, read_fact
-from steelyard.base.gate import Gate, NoPolicyGate, Outcome, Verdict
+from steelyard.base.gate import Gate, NoPolicyGate, Outcome, Question, Verdict
 from steelyard.base.settings import Environment, RefusedInProduction, Settings, read_settings
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "NoPolicyGate",
     "Outcome",
     "PlainBusinessClock",
+    "Question",
     "RealClock",
     "Recorded",
     "RefusedInProduction",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,8 +14,12 @@ class Outcome(StrEnum):
     """What the gate says to a scene."""
 
     APPROVE = "approve"
+    LIMIT = "limit"
+    """Approve up to an amount."""
     STEP_UP = "step_up"
     """Approve once the person has proved more about who they are."""
+    HOLD = "hold"
+    """Take it, and let nothing of it go before somebody has looked."""
     REVIEW = "review"
     DECLINE = "decline"
 
@@ -30,12 +34,30 @@ class Verdict:
     cause : `policy@version` that said so; recorded as the cause of every movement that follows
     reasons : stable reason codes, most weighty first
     decision_id : the durable decision to consume, None where no policy decided
+    limit_minor : up to which amount it is approved, where the outcome is `limit`
     """
 
     outcome: Outcome
     cause: str
     reasons: tuple[str, ...] = ()
     decision_id: UUID | None = None
+    limit_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The facts of a scene as they are put to the gate.
+
+    Attributes
+    ----------
+    id : of what happens; the same id is the same question, and is answered alike
+    at : when it happens
+    facts : by name; ids as UUIDs or texts, money in minor units, None is missing
+    """
+
+    id: str
+    at: datetime
+    facts: Mapping[str, object]
 
 
 class Gate(Protocol):
@@ -43,6 +65,10 @@ class Gate(Protocol):
 
     def ask(self, scene: str, facts: Mapping[str, object], now: datetime) -> Verdict:
         """Return the verdict on the facts of a scene, at an instant."""
+        ...
+
+    def ask_all(self, scene: str, questions: Sequence[Question]) -> tuple[Verdict, ...]:
+        """Return the verdicts on many questions of a scene, in the order in which they happened."""
         ...
 
 
@@ -59,3 +85,7 @@ class NoPolicyGate:
     def ask(self, scene: str, facts: Mapping[str, object], now: datetime) -> Verdict:
         """Approve."""
         return Verdict(Outcome.APPROVE, "no_policy@0")
+
+    def ask_all(self, scene: str, questions: Sequence[Question]) -> tuple[Verdict, ...]:
+        """Approve."""
+        return tuple(self.ask(scene, q.facts, q.at) for q in questions)

@@ -4,11 +4,14 @@ from steelyard.decisions.model.decision import Answer, Decision
 from steelyard.decisions.model.question import QUESTION_REFUSALS, QuestionIsTooLarge
 from steelyard.decisions.service.client import OwnerClient
 from steelyard.decisions.service.engine import Policy
+from steelyard.decisions.service.gate import OwnerGate
 from steelyard.decisions.service.log import (
     DecisionIsUnknown,
     OwnerIsAway,
     TenureIsOver,
+    Use,
     consume,
+    consume_all,
     read_decision,
     verify_log,
 )
@@ -24,11 +27,14 @@ __all__ = [
     "Line",
     "Owner",
     "OwnerClient",
+    "OwnerGate",
     "OwnerIsAway",
     "Policy",
     "QuestionIsTooLarge",
     "TenureIsOver",
+    "Use",
     "consume",
+    "consume_all",
     "newest_decisions",
     "read_decision",
     "verify_log",

@@ -77,6 +77,7 @@ def _decide(
     app = OwnerApp(owner, ticket=ticket, now_ms=clock.now_ms, gone=stop.set)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(100_000, 50, 50)  # what is folded stays; looking at it is most of the work
     config = uvicorn.Config(
         app, loop="uvloop", http="httptools", access_log=False, log_config=None, lifespan="off"
     )

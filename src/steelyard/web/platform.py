@@ -7,15 +7,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from steelyard.base import Database, Gate, NoPolicyGate, RealClock, Settings, StoredBusinessClock
+from steelyard.base import Database, Gate, RealClock, Settings, StoredBusinessClock
 from steelyard.base.crypto import Keyring
 from steelyard.base.http import Verifier
 from steelyard.base.jobs.store import watch_jobs
 from steelyard.base.postgres import EmbeddedPostgres, bootstrap
 from steelyard.base.schema import SchemaIsBehind, migrate, revisions
 from steelyard.base.telemetry.metrics import watch_gauge
-from steelyard.decisions import OwnerClient
+from steelyard.decisions import OwnerClient, OwnerGate
 from steelyard.events import PostgresFactLog, operation
+from steelyard.features import KINDS
 from steelyard.ledger import GroupCommit
 from steelyard.parties import HttpIdentityProvider, IdentityProvider, RequestVerifier
 
@@ -129,9 +130,15 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
             settings=settings,
             database=database,
             keyring=keyring,
-            gate=NoPolicyGate(),
+            gate=_gate(decision_owner, database),
             verifier=RequestVerifier(database, keyring, settings),
             identity_provider=provider,
             ledger_queue=stack.enter_context(GroupCommit(database)),
             decision_owner=decision_owner,
         )
+
+
+def _gate(owner: OwnerClient, database: Database) -> Gate:
+    """Return the gate that asks the owner, and knows of each scene what its event has."""
+    scenes = {name: frozenset(kind.fields).difference(kind.labels) for name, kind in KINDS.items()}
+    return OwnerGate(owner, database, scenes)

@@ -21,11 +21,21 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PREFIX = "/v1/decisions/"
+BATCHES = "/v1/batches/"
 TICKET = b"x-steelyard-ticket"
 MAX_BODY = 64 * 1024
+MAX_BATCH_BODY = 8 * 1024 * 1024
 _JSON = (b"content-type", b"application/json")
 _PROBLEM = (b"content-type", b"application/problem+json")
 _ENCODER = msgspec.json.Encoder()
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    now_ms: int
+    questions: list[msgspec.Raw]
+
+
+_BATCH = msgspec.json.Decoder(_Batch)
 
 
 class OwnerApp:
@@ -61,6 +71,8 @@ class OwnerApp:
         shown = next((value for name, value in scope["headers"] if name == TICKET), b"")
         if not compare_digest(shown, self._ticket):
             await _respond(send, 401, b"", _JSON)
+        elif scope["method"] == "POST" and path.startswith(BATCHES):
+            await self._answer_all(path.removeprefix(BATCHES), receive, send)
         elif scope["method"] == "POST" and path.startswith(PREFIX):
             await self._answer(path.removeprefix(PREFIX), receive, send)
         else:
@@ -68,7 +80,7 @@ class OwnerApp:
 
     async def _answer(self, scene: str, receive: Receive, send: Send) -> None:
         try:
-            body = await _read(receive)
+            body = await _read(receive, most=MAX_BODY)
             decision = await self._owner.ask(scene, body, now_ms=self._now_ms())
         except Refusal as refusal:
             await _refuse(send, refusal)
@@ -77,6 +89,21 @@ class OwnerApp:
             self._gone()
         else:
             await _respond(send, 200, _ENCODER.encode(Answer.of(decision)), _JSON)
+
+    async def _answer_all(self, scene: str, receive: Receive, send: Send) -> None:
+        """Answer the questions of a batch, whose body is a list of them and the instant."""
+        try:
+            batch = _BATCH.decode(await _read(receive, most=MAX_BATCH_BODY))
+            decisions = await self._owner.ask_all(
+                scene, [bytes(one) for one in batch.questions], now_ms=batch.now_ms
+            )
+        except Refusal as refusal:
+            await _refuse(send, refusal)
+        except TenureIsOver:
+            await _refuse(send, OwnerIsAway())
+            self._gone()
+        else:
+            await _respond(send, 200, _ENCODER.encode([Answer.of(d) for d in decisions]), _JSON)
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -89,14 +116,14 @@ async def _live(receive: Receive, send: Send) -> None:
             return
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive, *, most: int) -> bytes:
     body = b""
     while True:
         message = await receive()
         part: bytes = message.get("body", b"")
         body += part
-        if len(body) > MAX_BODY:
-            raise QuestionIsTooLarge(most=MAX_BODY)
+        if len(body) > most:
+            raise QuestionIsTooLarge(most=most)
         if not message.get("more_body"):
             return body
 

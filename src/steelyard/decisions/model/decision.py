@@ -75,6 +75,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     flags : what the event's lateness, lists or degradation add, by name
     versions : of everything that had a part: policy, models, catalogue
     degraded : why not everything was asked, empty if it was
+    decided_at_ms : business instant at which it was decided
     expires_at_ms : until when it may be consumed
     """
 
@@ -91,6 +92,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     limit_minor: int | None
     trace: tuple[Any, ...]
     degraded: str
+    decided_at_ms: int
     expires_at_ms: int
 
     @property
@@ -148,7 +150,7 @@ def record_of(decision: Decision) -> bytes:
     >>> asked = Asked(scene="log_in", id="1", at_ms=0, fields={"ip": "::1", "device": None})
     >>> decision = decide(asked, UUID(int=1), Judgement("approve", 12, ()), sequence=1,
     ...                   subject="customer:7", values={}, flags={},
-    ...                   versions={"policy": "policy.log_in@1"})
+    ...                   versions={"policy": "policy.log_in@1"}, decided_at_ms=0)
     >>> read_record(record_of(decision)) == decision
     True
     """
@@ -175,6 +177,7 @@ def decide(
     values: Mapping[str, Value],
     flags: Mapping[str, Value],
     versions: Mapping[str, str],
+    decided_at_ms: int,
     degraded: str = "",
 ) -> Decision:
     """Put a decision together from what a policy said.
@@ -182,7 +185,7 @@ def decide(
     Returns
     -------
     Decision
-        Its reasons name each code once; it expires `LIFE` after the event.
+        Its reasons name each code once; it expires `LIFE` after it was decided.
     """
     assert judged.outcome in OUTCOMES, judged.outcome
     assert (judged.limit_minor is not None) == (judged.outcome == "limit")
@@ -200,7 +203,8 @@ def decide(
         limit_minor=judged.limit_minor,
         trace=judged.trace,
         degraded=degraded,
-        expires_at_ms=asked.at_ms + LIFE // timedelta(milliseconds=1),
+        decided_at_ms=decided_at_ms,
+        expires_at_ms=max(asked.at_ms, decided_at_ms) + LIFE // timedelta(milliseconds=1),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from steelyard.base import Database
+from steelyard.decisions.model.decision import Asked
 from steelyard.decisions.service.log import OwnerIsAway
 from steelyard.decisions.store.log import Whereabouts, find_owner
 
@@ -61,13 +62,31 @@ class OwnerClient:
         --------
         owner_is_away
         """
+        return self._post(f"/v1/decisions/{scene}", body)
+
+    def ask_all(self, scene: str, questions: Sequence[Asked], *, now_ms: int) -> Told:
+        """Return what the owner says to many questions at once, decided at a business instant.
+
+        Refusals
+        --------
+        owner_is_away
+        """
+        listed = [{"id": q.id, "at_ms": q.at_ms, "fields": q.fields} for q in questions]
+        body = msgspec.json.encode({"now_ms": now_ms, "questions": listed})
+        return self._post(f"/v1/batches/{scene}", body)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _post(self, path: str, body: bytes) -> Told:
         tries = int(PATIENCE_SECONDS / _PAUSE_SECONDS)
         for attempt in range(tries):
             owner = self._known or self._look_up()
             if owner is not None:
                 try:
                     answer = self._client.post(
-                        f"{owner.address}/v1/decisions/{scene}",
+                        f"{owner.address}{path}",
                         content=body,
                         headers={_TICKET: owner.ticket, "Content-Type": "application/json"},
                     )
@@ -80,10 +99,6 @@ class OwnerClient:
             if attempt < tries - 1:
                 self._never.wait(_PAUSE_SECONDS)
         raise OwnerIsAway
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
 
     def _look_up(self) -> Whereabouts | None:
         with self._database.reading() as connection:

@@ -104,12 +104,13 @@ class Engine:
             raise EventIdWasUsed(id=asked.id, scene=asked.scene)
         return decision
 
-    def decide(self, asked: Asked) -> Decision:
+    def decide(self, asked: Asked, *, now_ms: int) -> Decision:
         """Fold the event of a question, and decide; the caller has it written before answering.
 
         Parameters
         ----------
         asked : was not answered before (see `answered`)
+        now_ms : business instant
         """
         policy = self.policies[asked.scene]
         fields = catalogue.complete(asked.scene, asked.at_ms, asked.fields)
@@ -129,6 +130,7 @@ class Engine:
             values=values,
             flags=flags,
             versions={"policy": policy.cause, "catalogue": self._catalogue, **policy.versions},
+            decided_at_ms=now_ms,
         )
         self.remember(decision)
         return decision
@@ -176,6 +178,7 @@ def replay(decision: Decision, policy: Policy) -> Decision:
         values=decision.values,
         flags=decision.flags,
         versions={**decision.versions, **policy.versions},
+        decided_at_ms=decision.decided_at_ms,
         degraded=decision.degraded,
     )
 

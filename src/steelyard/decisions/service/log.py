@@ -183,26 +183,52 @@ def consume(unit: UnitOfWork, id: UUID, *, by: str, amount_minor: int | None = N
     --------
     decision_is_unknown, decision_does_not_let_pass, decision_is_expired, decision_is_used
     """
-    line = store.read_line(unit.connection, id)
-    if line is None:
-        raise DecisionIsUnknown(id=id)
-    decision = line.decision
-    if decision.outcome not in LETS_PASS or (
-        decision.limit_minor is not None
-        and (amount_minor is None or amount_minor > decision.limit_minor)
-    ):
-        raise DecisionDoesNotLetPass(id=id, outcome=decision.outcome)
-    used_by = store.consumer_of(unit.connection, id)
-    if used_by is None:
-        if unit.now > instant(decision.expires_at_ms):
-            expired_at = instant(decision.expires_at_ms).isoformat()
-            raise DecisionIsExpired(id=id, expired_at=expired_at)
-        if store.consume(unit.connection, id, by=by, amount_minor=amount_minor, at=unit.now):
-            return decision
-        used_by = store.consumer_of(unit.connection, id)
-    if used_by != by:
-        raise DecisionIsUsed(id=id, by=used_by)
+    (decision,) = consume_all(unit, [Use(id, by, amount_minor)])
     return decision
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A decision and what it lets pass; see `consume`."""
+
+    id: UUID
+    by: str
+    amount_minor: int | None = None
+
+
+def consume_all(unit: UnitOfWork, uses: Sequence[Use]) -> list[Decision]:
+    """Use decisions up, all or none, with two statements; and return them in the order of the uses.
+
+    Refusals
+    --------
+    those of `consume`, for the first use that is refused
+    """
+    found = store.read_uses(unit.connection, [use.id for use in uses])
+    fresh: list[Use] = []
+    decisions: list[Decision] = []
+    for use in uses:
+        if use.id not in found:
+            raise DecisionIsUnknown(id=use.id)
+        decision, used_by = found[use.id]
+        if decision.outcome not in LETS_PASS or (
+            decision.limit_minor is not None
+            and (use.amount_minor is None or use.amount_minor > decision.limit_minor)
+        ):
+            raise DecisionDoesNotLetPass(id=use.id, outcome=decision.outcome)
+        if used_by is None:
+            if unit.now > instant(decision.expires_at_ms):
+                expired_at = instant(decision.expires_at_ms).isoformat()
+                raise DecisionIsExpired(id=use.id, expired_at=expired_at)
+            fresh.append(use)
+        elif used_by != use.by:
+            raise DecisionIsUsed(id=use.id, by=used_by)
+        decisions.append(decision)
+    rows = [(use.id, use.by, use.amount_minor) for use in fresh]
+    wanted = {use.id: use.by for use in fresh}
+    for id, by in store.consume(unit.connection, rows, at=unit.now).items():
+        if wanted[id] != by:
+            raise DecisionIsUsed(id=id, by=by)
+    return decisions
 
 
 def read_decision(connection: sa.Connection, id: UUID) -> Line:

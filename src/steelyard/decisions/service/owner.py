@@ -8,7 +8,8 @@ log before it answers again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -82,7 +83,7 @@ class Owner:
             self._recover()
         asked = self._engine.read(scene, body, now_ms=now_ms)
         known = self._engine.answered(asked)
-        decision = known or self._engine.decide(asked)
+        decision = known or self._engine.decide(asked, now_ms=now_ms)
         try:
             if known is not None:
                 await self._writer.written(known.id)
@@ -92,6 +93,17 @@ class Owner:
             get_logger("decisions").warning("batch_failed", error=type(error).__name__)
             raise OwnerIsAway from error
         return decision
+
+    async def ask_all(self, scene: str, bodies: Sequence[bytes], *, now_ms: int) -> list[Decision]:
+        """Return the decisions on questions in their order; they become durable together.
+
+        Refusals
+        --------
+        those of `ask`, for the first question that is refused; those before it stay decided
+        """
+        return list(
+            await asyncio.gather(*(self.ask(scene, body, now_ms=now_ms) for body in bodies))
+        )
 
     def _recover(self) -> None:
         """Rebuild after a batch has failed: what it folded may not be what is kept."""

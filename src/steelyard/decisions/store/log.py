@@ -174,26 +174,46 @@ def newest(
     return Page(tuple(map(_line, rows[:limit])), more)
 
 
+def read_uses(
+    connection: sa.Connection, ids: Sequence[UUID]
+) -> dict[UUID, tuple[Decision, str | None]]:
+    """Return decisions by id, each with what used it up."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT l.id, l.record, c.by FROM decisions.log l"
+            " LEFT JOIN decisions.consumption c ON c.decision_id = l.id"
+            " WHERE l.id = ANY(CAST(:ids AS uuid[]))"
+        ),
+        {"ids": list(ids)},
+    )
+    return {row.id: (read_record(bytes(row.record)), row.by) for row in rows}
+
+
 def consume(
-    connection: sa.Connection, id: UUID, *, by: str, amount_minor: int | None, at: datetime
-) -> bool:
-    """Note that a decision was used up by something; False if it was before."""
-    done = connection.execute(
+    connection: sa.Connection, uses: Sequence[tuple[UUID, str, int | None]], *, at: datetime
+) -> dict[UUID, str]:
+    """Note what used decisions up; return by what those are used that were taken meanwhile."""
+    if not uses:
+        return {}
+    ids, users, amounts = (list(column) for column in zip(*uses, strict=True))
+    noted = connection.execute(
         sa.text(
             "INSERT INTO decisions.consumption (decision_id, by, amount_minor, consumed_at)"
-            " VALUES (:id, :by, :amount, :at) ON CONFLICT DO NOTHING"
+            " SELECT u.id, u.by, u.amount, :at FROM unnest(CAST(:ids AS uuid[]),"
+            " CAST(:users AS text[]), CAST(:amounts AS bigint[])) AS u (id, by, amount)"
+            " ORDER BY u.id ON CONFLICT DO NOTHING RETURNING decision_id"
         ),
-        {"id": id, "by": by, "amount": amount_minor, "at": at},
+        {"ids": ids, "users": users, "amounts": amounts, "at": at},
     )
-    return done.rowcount == 1
-
-
-def consumer_of(connection: sa.Connection, id: UUID) -> str | None:
-    """Return what used a decision up, None if nothing did."""
-    by: str | None = connection.execute(
-        sa.text("SELECT by FROM decisions.consumption WHERE decision_id = :id"), {"id": id}
-    ).scalar()
-    return by
+    lost = set(ids).difference(noted.scalars())
+    taken = connection.execute(
+        sa.text(
+            "SELECT decision_id, by FROM decisions.consumption"
+            " WHERE decision_id = ANY(CAST(:ids AS uuid[]))"
+        ),
+        {"ids": list(lost)},
+    )
+    return {row.decision_id: row.by for row in taken} if lost else {}
 
 
 def _line(row: sa.Row[tuple[object, ...]]) -> Line:

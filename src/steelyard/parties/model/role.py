@@ -191,7 +191,8 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         Audience.MACHINE,
         "模拟城",
         "The simulated town",
-        "cases.read decisions.ask events.read experiments.expose ledger.* live.read parties.* simulation.*",
+        "cases.read decisions.ask events.read experiments.expose ledger.* live.read parties.*"
+        " simulation.*",
         second=False,
     ),
     # The routes of the parties let a customer see and change what is his own, and nobody else's.

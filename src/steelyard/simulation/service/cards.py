@@ -8,8 +8,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from steelyard.base import Gate, UnitOfWork, Verdict
+from steelyard.base import Gate, Question, UnitOfWork, Verdict
 from steelyard.base import Outcome as GateOutcome
+from steelyard.decisions import Use, consume_all
 from steelyard.ledger import Answer, Kind, Outcome, Transfer, post
 from steelyard.parties import registry
 from steelyard.simulation import store
@@ -62,22 +63,24 @@ def ask_about_payments(gate: Gate, orders: Sequence[CardOrder]) -> tuple[Verdict
     too_many_card_payments
     """
     _check(orders)
-    return tuple(
-        gate.ask(
-            SCENE,
-            {
-                "payment": order.id,
-                "customer": order.customer,
-                "card": order.card,
-                "account": order.account,
-                "merchant": order.merchant,
-                "terminal": order.terminal,
-                "amount_minor": order.amount_minor,
-                "currency": order.currency,
-            },
-            order.at,
-        )
-        for order in orders
+    return gate.ask_all(
+        SCENE,
+        [
+            Question(
+                str(order.id),
+                order.at,
+                {
+                    "customer": order.customer,
+                    "card": order.card,
+                    "account": order.account,
+                    "merchant": order.merchant,
+                    "terminal": order.terminal,
+                    "amount_minor": order.amount_minor,
+                    "currency": order.currency,
+                },
+            )
+            for order in orders
+        ],
     )
 
 
@@ -108,6 +111,19 @@ def pay_by_card(
     reasons = [
         _why_not(order, verdict, parties) for order, verdict in zip(orders, verdicts, strict=True)
     ]
+    passing = [
+        (order, verdict)
+        for order, verdict, reason in zip(orders, verdicts, reasons, strict=True)
+        if reason is None
+    ]
+    consume_all(
+        unit,
+        [
+            Use(verdict.decision_id, f"transfer:{order.id}", order.amount_minor)
+            for order, verdict in passing
+            if verdict.decision_id is not None
+        ],
+    )
     judged = iter(
         post(
             unit,
@@ -122,8 +138,7 @@ def pay_by_card(
                     amount_minor=order.amount_minor,
                     currency=order.currency,
                 )
-                for order, verdict, reason in zip(orders, verdicts, reasons, strict=True)
-                if reason is None
+                for order, verdict in passing
             ],
         )
     )
