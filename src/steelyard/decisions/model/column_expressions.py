@@ -55,16 +55,23 @@ class Evaluator:
     context : values by name; a dict is an object
     rows : how many events
     doubted : told of events in which a computed fraction came too near to decide
+    bodies : what the bodies of closures give for each row of a table, kept from part to part
     """
 
     def __init__(
-        self, node: str, context: dict[str, Any], rows: int, doubted: Callable[[Mask], None]
+        self,
+        node: str,
+        context: dict[str, Any],
+        rows: int,
+        doubted: Callable[[Mask], None],
+        bodies: dict[int, list[Any]],
     ) -> None:
         self.node = node
         self.context = context
         self.rows = rows
         self.tested: Any = None
         self._doubted = doubted
+        self._bodies = bodies
 
     def holds(self, tree: Node) -> Mask:
         """Return the events in which a tree is true; where it fails or is no flag, it is not."""
@@ -383,16 +390,18 @@ class Evaluator:
         hits = self.value(tree.source)
         if not isinstance(hits, Hits):
             raise self._not_covered("a closure over anything but the hits of a table")
-        given = []
-        for row in hits.constants():
-            body = replaced(tree.body, lambda node, row=row: _constant(node, tree.alias, row))
-            if names(body):
-                raise self._not_covered("a closure that reads more than the hit rows")
-            try:
-                given.append(evaluate_tree(body))
-            except NotEvaluable:
-                raise self._not_covered("a closure that fails on a row of the table") from None
-        return hits, given
+        if id(tree) not in self._bodies:
+            self._bodies[id(tree)] = [self._body(tree, row) for row in hits.constants()]
+        return hits, self._bodies[id(tree)]
+
+    def _body(self, tree: Closure, row: dict[str, Any]) -> Any:
+        body = replaced(tree.body, lambda node: _constant(node, tree.alias, row))
+        if names(body):
+            raise self._not_covered("a closure that reads more than the hit rows")
+        try:
+            return evaluate_tree(body)
+        except NotEvaluable:
+            raise self._not_covered("a closure that fails on a row of the table") from None
 
     def _sum(self, tree: Closure) -> Value:
         hits, given = self._each(tree)

@@ -37,7 +37,7 @@ from steelyard.decisions.model.document import (
     TableNode,
 )
 
-CHUNK = 16_384
+CHUNK = 32_768
 """Events that are decided together; what is made of them stays in the processor's cache."""
 
 Mask = NDArray[np.bool_]
@@ -85,6 +85,7 @@ class ColumnPolicy:
     def __init__(self, compiled: Compiled) -> None:
         self.compiled = compiled
         self._trees: dict[tuple[str, str, bool], Any] = {}
+        self.bodies: dict[int, list[Any]] = {}
         for node in compiled.document.nodes:
             self._check(node)
 
@@ -238,7 +239,7 @@ class _Pass:
         return _merged(context, answer, None) if node.shaping.pass_through else answer
 
     def _evaluator(self, node: Node, context: Context) -> Evaluator:
-        return Evaluator(node.id, context, self.rows, self._doubted)
+        return Evaluator(node.id, context, self.rows, self._doubted, self.policy.bodies)
 
     def _doubted(self, rows: Mask) -> None:
         self.doubt = rows if self.doubt is None else self.doubt | rows
