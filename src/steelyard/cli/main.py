@@ -7,6 +7,7 @@ import typer
 from steelyard.cli import (
     cases,
     database,
+    decisions,
     doctor,
     events,
     features,
@@ -34,6 +35,7 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(events.app, name="events")
 app.add_typer(parties.app, name="parties")
 app.add_typer(features.app, name="features")
+app.add_typer(decisions.app, name="decisions")
 app.add_typer(risk.app, name="risk")
 app.add_typer(cases.app, name="cases")
 app.add_typer(simulate.app, name="simulate")

@@ -16,6 +16,7 @@ from steelyard.decisions.service.log import (
     verify_log,
 )
 from steelyard.decisions.service.owner import Owner
+from steelyard.decisions.service.proof import PolicyIsUnknown, replay_decision
 from steelyard.decisions.store.log import Line
 from steelyard.decisions.store.log import newest as newest_decisions
 
@@ -30,6 +31,7 @@ __all__ = [
     "OwnerGate",
     "OwnerIsAway",
     "Policy",
+    "PolicyIsUnknown",
     "QuestionIsTooLarge",
     "TenureIsOver",
     "Use",
@@ -37,5 +39,6 @@ __all__ = [
     "consume_all",
     "newest_decisions",
     "read_decision",
+    "replay_decision",
     "verify_log",
 ]

@@ -1,0 +1,116 @@
+"""`steelyard decisions`: what was decided, why, and whether it comes out again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from steelyard.base import read_settings
+from steelyard.cli.output import AsJson, Column, RefusingGroup, print_json, show
+
+app = typer.Typer(
+    help="decisions: why, by which version, and computed again",
+    cls=RefusingGroup,
+    no_args_is_help=True,
+)
+
+Id = Annotated[UUID, typer.Argument(help="id of the decision")]
+Scene = Annotated[str | None, typer.Option(help="of this scene only")]
+Outcome = Annotated[str | None, typer.Option(help="with this outcome only")]
+Subject = Annotated[str | None, typer.Option(help="about this subject only, `customer:id`")]
+Limit = Annotated[int, typer.Option(help="how many", min=1, max=1_000)]
+
+
+@app.command("list")
+def list_decisions(
+    scene: Scene = None,
+    outcome: Outcome = None,
+    subject: Subject = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest decisions."""
+    from steelyard.decisions import newest_decisions
+    from steelyard.web.platform import open_database
+
+    with open_database(read_settings()) as database, database.reading() as connection:
+        page = newest_decisions(
+            connection, scene=scene, outcome=outcome, subject=subject, limit=limit
+        )
+    rows = [
+        {
+            "number": line.number,
+            "id": str(line.decision.id),
+            "scene": line.decision.asked.scene,
+            "outcome": line.decision.outcome,
+            "score": line.decision.score,
+            "reasons": ", ".join(line.decision.reasons),
+            "subject": line.decision.subject,
+            "policy": line.decision.cause,
+        }
+        for line in page.items
+    ]
+    columns = [
+        Column("number", "number", right=True),
+        Column("id", "id"),
+        Column("outcome", "outcome"),
+        Column("score", "score", right=True),
+        Column("reasons", "reasons"),
+        Column("policy", "policy"),
+    ]
+    show(rows, columns, as_json=as_json)
+
+
+@app.command("show")
+def show_decision(id: Id) -> None:
+    """Print a decision with everything that it was made of, as JSON."""
+    import msgspec
+
+    from steelyard.decisions import read_decision
+    from steelyard.web.platform import open_database
+
+    with open_database(read_settings()) as database, database.reading() as connection:
+        line = read_decision(connection, id)
+    print_json({**msgspec.json.decode(line.record), "hash": line.hash.hex()})
+
+
+@app.command("replay")
+def replay(id: Id, as_json: AsJson = False) -> None:
+    """Compute a decision again from its recorded inputs and versions, and compare the bytes."""
+    from steelyard.decisions import replay_decision
+    from steelyard.decisions.scenes import delivered_policies
+    from steelyard.web.platform import open_database
+
+    with open_database(read_settings()) as database, database.reading() as connection:
+        found = replay_decision(connection, id, delivered_policies())
+    row = {
+        "id": str(id),
+        "recorded": found.recorded.outcome,
+        "computed": found.computed.outcome,
+        "equal": found.is_equal,
+        "differing": ", ".join(found.differing),
+    }
+    show([row], [Column(key, key) for key in row], as_json=as_json)
+    if not found.is_equal:
+        raise typer.Exit(1)
+
+
+@app.command("verify")
+def verify(as_json: AsJson = False) -> None:
+    """Compute every hash of the log again."""
+    from steelyard.decisions import verify_log
+    from steelyard.web.platform import open_database
+
+    with open_database(read_settings()) as database, database.reading() as connection:
+        found = verify_log(connection)
+    row = {
+        "decisions": found.decisions,
+        "sound": found.first_bad is None,
+        "first_bad": found.first_bad,
+        "head": found.head.hex(),
+    }
+    show([row], [Column(key, key) for key in row], as_json=as_json)
+    if found.first_bad is not None:
+        raise typer.Exit(1)
