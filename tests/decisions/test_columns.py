@@ -267,7 +267,7 @@ _EVENT = st.fixed_dictionaries(
 
 
 @settings(
-    max_examples=250,
+    max_examples=120,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 @given(

@@ -15,7 +15,7 @@ from tests.decisions.jdm import documents, reference, table, values
 from tests.decisions.zen_grammar import FAILED, agree
 
 _SETTINGS = settings(
-    max_examples=600,
+    max_examples=250,
     suppress_health_check=[
         HealthCheck.too_slow,
         HealthCheck.data_too_large,
@@ -87,7 +87,7 @@ _ASKED = st.fixed_dictionaries(
 )
 
 
-@settings(parent=_SETTINGS, max_examples=60)
+@settings(parent=_SETTINGS, max_examples=25)
 @given(
     rows=_LONG,
     policy=st.sampled_from(["first", "collect"]),

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, note, settings
 from tests.decisions.zen_grammar import agree, cells, contexts, expressions, ours, reference
 
 _SETTINGS = settings(
-    max_examples=1_500,
+    max_examples=700,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
