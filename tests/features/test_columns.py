@@ -137,7 +137,7 @@ def assert_equal(events: Sequence[Event], labels: Sequence[Label]) -> None:
         assert ours == theirs, name
 
 
-@settings(max_examples=120)
+@settings(max_examples=80)
 @given(streams(st.integers(-5, 20)))
 def test_the_columns_equal_the_straight_line(stream: tuple[list[Event], list[Label]]) -> None:
     assert_equal(*stream)

@@ -37,6 +37,7 @@ from steelyard.features.service.parity import (
 )
 from steelyard.features.service.parity.comparison import bits
 from steelyard.features.service.parity.reading import (
+    LOCAL_OFFSET_MS,
     StreamFileMalformed,
     StreamFileMissing,
 )
@@ -218,6 +219,31 @@ def test_events_in_files_are_taken_as_they_are(sample: Replay, tmp_path: Path) -
     )
 
 
+def test_payments_with_their_label_are_taken_like_published_ones(tmp_path: Path) -> None:
+    frame = _published(tmp_path, 60)
+    published = read_folder(tmp_path, KINDS)
+    frame.select(
+        pl.col("TRANSACTION_ID").alias("id"),
+        pl.col("TX_DATETIME").dt.epoch("ms").alias("at_ms") - LOCAL_OFFSET_MS,
+        pl.col("CUSTOMER_ID").alias("customer"),
+        pl.col("TERMINAL_ID").alias("terminal"),
+        pl.col("TX_AMOUNT_CENTS").alias("amount_minor"),
+        pl.col("TX_FRAUD").alias("is_fraud"),
+    ).write_parquet(tmp_path / "a.parquet")
+    own = read_folder(tmp_path, KINDS)
+    later = pl.col("at_ms") + LOCAL_OFFSET_MS
+    assert own.events.with_columns(later).equals(published.events)
+    assert own.labels.with_columns(later).equals(published.labels)
+
+
+def test_labels_in_two_places_are_refused(tmp_path: Path) -> None:
+    told = {"kind": "log_in", "id": "a", "at_ms": 9, "sequence": 3, "field": "is_takeover"}
+    pl.DataFrame([_EVENT | {"is_takeover": True}]).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame([told | {"value": 1}]).write_parquet(tmp_path / "b.parquet")
+    with pytest.raises(StreamFileMalformed, match="two places"):
+        read_folder(tmp_path, KINDS)
+
+
 def test_a_folder_with_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StreamFileMissing):
         read_folder(tmp_path, KINDS)
@@ -232,7 +258,8 @@ _EVENT = {"kind": "log_in", "id": "a", "at_ms": 5, "sequence": 1, "customer": "c
         ([{"x": 1}], "no stream"),
         ([_EVENT | {"kind": "nap"}], "no kind nap"),
         ([_EVENT | {"mood": "good"}], "no event has a field mood"),
-        ([_EVENT | {"is_takeover": True}], "no event has a field is_takeover"),
+        ([_EVENT | {"is_fraud": True}], "no event has a field is_fraud"),
+        ([_EVENT | {"succeeded": 1}], "succeeded is Int64, not Boolean"),
         ([_EVENT | {"customer": 1.5}], "customer is Float64"),
         ([_EVENT | {"at_ms": 1.5}], "at_ms is Float64"),
         ([_EVENT, _EVENT | {"sequence": 2}], "an event is there twice"),

@@ -28,7 +28,7 @@ SUMMED = {A.SUM, A.MEAN, A.STD, A.ZSCORE}
 
 @pytest.fixture(scope="module")
 def sample() -> Replay:
-    return sample_replay(KINDS, events=2_000)
+    return sample_replay(KINDS, events=1_200)
 
 
 def _redefined(patch: Patch, change: Callable[[Feature], dict[str, Any]]) -> None:

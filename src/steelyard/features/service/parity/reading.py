@@ -15,6 +15,7 @@ from steelyard.kernel import Refusal, RefusalKind
 LABEL_DELAY_MS = 7 * DAY
 """When a published transaction's label is told: as late as the features with a delay look."""
 LOCAL_OFFSET_MS = 8 * HOUR
+PAYMENT = "card_payment"
 PUBLISHED = ("TRANSACTION_ID", "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT_CENTS")
 PUBLISHED_LABEL = "TX_FRAUD"
 
@@ -43,8 +44,9 @@ def read_folder(folder: Path, kinds: Mapping[str, EventKind]) -> Replay:
     - published card transactions (`PUBLISHED`, and `TX_FRAUD` where it is known), taken in the
       order of TRANSACTION_ID as card payments; the hour is that of TX_DATETIME as it stands, and
       the label is told `LABEL_DELAY_MS` later, as soon as the stream has got there;
-    - events (`kind`, `id`, `at_ms`, any fields of the kinds), taken in the order of `sequence`, or
-      of the rows without one; derived fields are made;
+    - events (`id`, `at_ms`, `kind` if they are no card payments, any fields of the kinds), taken in
+      the order of `sequence`, or of the rows without one; derived fields are made; a column that
+      is a label is told as that of a published transaction is, and the sequence made anew;
     - labels of such events (`kind`, `id`, `at_ms`, `sequence`, `field`, `value`).
 
     Other columns of a published file are ignored.
@@ -66,7 +68,7 @@ def read_folder(folder: Path, kinds: Mapping[str, EventKind]) -> Replay:
             published.append(_published(path.name, frame))
         elif set(LABEL) <= set(frame.columns):
             labels.append(_typed(path.name, frame.select(*LABEL), LABEL))
-        elif {"kind", "id", "at_ms"} <= set(frame.columns):
+        elif {"id", "at_ms"} <= set(frame.columns):
             events.append(_events(path.name, frame, kinds))
         else:
             found = ", ".join(frame.columns)
@@ -100,44 +102,44 @@ def _published(file: str, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _from_published(frame: pl.DataFrame, kinds: Mapping[str, EventKind]) -> Replay:
-    frame = frame.sort("TRANSACTION_ID", maintain_order=True).with_row_index("row")
-    at_ms = frame["TX_DATETIME"]
-    told = frame.filter(pl.col(PUBLISHED_LABEL).is_not_null()).select(
-        pl.col("TRANSACTION_ID").cast(pl.String).alias("id"),
-        (pl.col("TX_DATETIME") + LABEL_DELAY_MS).alias("at_ms"),
-        pl.col(PUBLISHED_LABEL).alias("value"),
-    )
-    # A label comes before the first event that brings the stream to its instant.
-    rows = at_ms.cum_max().search_sorted(told["at_ms"], side="left")
-    told = told.with_columns(rows.cast(pl.Int64).alias("row")).sort(
-        "row", "at_ms", maintain_order=True
-    )
-    labels = told.select(
-        pl.lit("card_payment").alias("kind"),
-        "id",
-        "at_ms",
-        (pl.col("row") + pl.int_range(pl.len())).alias("sequence"),
-        pl.lit("is_fraud").alias("field"),
-        "value",
-    )
-    before = told["row"].search_sorted(frame["row"].cast(pl.Int64), side="right")
-    events = frame.select(
-        pl.lit("card_payment").alias("kind"),
+    events = frame.sort("TRANSACTION_ID", maintain_order=True).select(
+        pl.lit(PAYMENT).alias("kind"),
         pl.col("TRANSACTION_ID").cast(pl.String).alias("id"),
         pl.col("TX_DATETIME").alias("at_ms"),
-        (pl.col("row").cast(pl.Int64) + before.cast(pl.Int64)).alias("sequence"),
         pl.col("CUSTOMER_ID").cast(pl.String).alias("customer"),
         pl.col("TERMINAL_ID").cast(pl.String).alias("terminal"),
         pl.col("TX_AMOUNT_CENTS").alias("amount_minor"),
+        pl.col(PUBLISHED_LABEL).alias("is_fraud"),
     )
-    return Replay(
-        derive(events, kinds, offset_ms=0),
+    events, labels = _with_labels(events, ["is_fraud"])
+    events = events.select(*HEAD, pl.exclude(*HEAD))
+    return Replay(derive(events, kinds, offset_ms=0), labels, kinds)
+
+
+def _with_labels(events: pl.DataFrame, fields: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return events in order of arrival without these fields, and the fields as labels.
+
+    A label is told `LABEL_DELAY_MS` after its event: it stands before the first event that brings
+    the stream to that instant.
+    """
+    told = events.unpivot(fields, index=["kind", "id", "at_ms"], variable_name="field")
+    told = told.drop_nulls("value").with_columns(pl.col("at_ms") + LABEL_DELAY_MS)
+    row = events["at_ms"].cum_max().search_sorted(told["at_ms"], side="left")
+    told = told.with_columns(row.cast(pl.Int64).alias("row")).sort(
+        "row", "at_ms", maintain_order=True
+    )
+    labels = told.with_columns((pl.col("row") + pl.int_range(pl.len())).alias("sequence"))
+    rows = pl.int_range(events.height, dtype=pl.Int64, eager=True)
+    before = told["row"].search_sorted(rows, side="right").cast(pl.Int64)
+    return (
+        events.drop(fields).with_columns((rows + before).alias("sequence")),
         labels.select(pl.col(name).cast(type_) for name, type_ in LABEL.items()),
-        kinds,
     )
 
 
 def _events(file: str, frame: pl.DataFrame, kinds: Mapping[str, EventKind]) -> pl.DataFrame:
+    if "kind" not in frame.columns:
+        frame = frame.with_columns(pl.lit(PAYMENT).alias("kind"))
     names = frame["kind"].unique().to_list()
     unknown = sorted(str(name) for name in names if name not in kinds)
     if unknown:
@@ -146,22 +148,20 @@ def _events(file: str, frame: pl.DataFrame, kinds: Mapping[str, EventKind]) -> p
         )
     types: dict[str, pl.DataType | type[pl.DataType]] = {}
     for column in frame.columns:
-        having = [kinds[name].fields[column] for name in names if column in _fields(kinds[name])]
-        if column not in HEAD and not having:
+        if column in HEAD:
+            types[column] = HEAD[column]
+            continue
+        having = [name for name in names if column in kinds[name].fields]
+        if not having:
             raise _malformed(file, f"no event has a field {column}", f"事件没有字段 {column}")
-        types[column] = HEAD[column] if column in HEAD else TYPES[having[0]]
-        strange = [n for n in names if column not in HEAD and column not in _fields(kinds[n])]
-        if not frame.filter(pl.col("kind").is_in(strange))[column].is_null().all():
-            lacking = ", ".join(strange)
+        is_label = column in kinds[having[0]].labels
+        types[column] = pl.Int64 if is_label else TYPES[kinds[having[0]].fields[column]]
+        lacking = ", ".join(name for name in names if name not in having)
+        if not frame.filter(~pl.col("kind").is_in(having))[column].is_null().all():
             raise _malformed(
                 file, f"{lacking} has no field {column}", f"{lacking} 没有字段 {column}"
             )
     return _typed(file, frame, types)
-
-
-def _fields(kind: EventKind) -> set[str]:
-    """Return what an event of the kind carries: its labels come on their own."""
-    return set(kind.fields) - set(kind.labels)
 
 
 def _from_events(
@@ -170,14 +170,21 @@ def _from_events(
     if not events:
         raise _malformed("*.parquet", "labels without events", "只有标签没有事件")
     frame = pl.concat(events, how="diagonal")
-    if "sequence" not in frame.columns:
-        if labels:
-            raise _malformed(
-                "*.parquet", "labels need events with a sequence", "有标签时事件须有序号"
-            )
+    if "sequence" in frame.columns:
+        frame = frame.sort("sequence")
+    else:
         frame = frame.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("sequence"))
+        if labels:
+            reason = "labels need events with a sequence", "有标签文件时事件须有序号"
+            raise _malformed("*.parquet", *reason)
+    names = {label for name in frame["kind"].unique() for label in kinds[name].labels}
+    own = [name for name in frame.columns if name in names]
+    if own and labels:
+        raise _malformed("*.parquet", "labels in two places", "标签出现在两处")
     told = pl.concat(labels) if labels else pl.DataFrame(schema=LABEL)
-    frame = frame.sort("sequence").select(*HEAD, pl.exclude(*HEAD))
+    if own:
+        frame, told = _with_labels(frame, own)
+    frame = frame.select(*HEAD, pl.exclude(*HEAD))
     return Replay(derive(frame, kinds, offset_ms=LOCAL_OFFSET_MS), told.sort("sequence"), kinds)
 
 
@@ -186,9 +193,10 @@ def _typed(
 ) -> pl.DataFrame:
     for name, wanted in types.items():
         have = frame[name].dtype
-        numbers = wanted == pl.Int64 and have.is_integer()
-        flags = name in (PUBLISHED_LABEL, "value") and have == pl.Boolean
-        if not (have == wanted or numbers or flags or have == pl.Null):
+        # A number may name an entity or an event; a label may be a flag.
+        whole = have.is_integer() and wanted in (pl.Int64, pl.String)
+        flag = have == pl.Boolean and wanted == pl.Int64
+        if not (have == wanted or whole or flag or have == pl.Null):
             raise _malformed(
                 file, f"{name} is {have}, not {wanted}", f"{name} 的类型是 {have}，应为 {wanted}"
             )
