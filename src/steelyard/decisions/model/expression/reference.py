@@ -23,12 +23,12 @@ the tests: where both evaluate, the answers are equal, but for what this page sa
 
 | value | written | notes |
 | --- | --- | --- |
-| number | `42`, `3.14`, `1e3`, `1_000` | a whole number stays whole; with a fraction it is a decimal |
+| number | `42`, `3.14`, `1e3`, `1_000` | whole numbers stay whole, fractions are decimals |
 | text | `'a'`, `"a"`, `` `sum ${a + b}` `` | no escapes; a template cannot hold a template |
 | flag | `true`, `false` | no number, and no number is a flag |
 | missing | `null` | also every name that is not there |
 | array, object | `[1, 2]`, `{a: 1, [key]: 2}` | never equal to anything, not even to itself |
-| interval | `[1..5]`, `(1..5)` | round brackets leave the end out; turned ones, `]1..5[`, mean outside |
+| interval | `[1..5]`, `(1..5)` | round: without the end; turned, `]1..5[`: outside |
 | date | `d('2024-02-29')` | an instant in UTC; an invalid date is a value too |
 
 Arithmetic with fractions is decimal with 28 digits, so that `0.1 + 0.2 == 0.3`. A float that comes
@@ -50,8 +50,8 @@ missing one, cannot be evaluated; only `==`, `!=`, `in [..]`, `??`, `.` and the 
 
 ## Operators, from the weakest
 
-`? :`, `or`, `and`, then `== != < <= > >= in not in`, `+ -`, `not`, `* / %`, `^`, `??`, then `+a -a`.
-So `not a == b` is `(not a) == b`, and `-2 ^ 2` is 4. Order is for two numbers or two dates. Tests
+`? :`, `or`, `and`, then `== != < <= > >= in not in`, `+ -`, `not`, `* / %`, `^`, `??`, and `+a -a`
+last. So `not a == b` is `(not a) == b`, and `-2 ^ 2` is 4. Order is for two numbers or two dates. Tests
 of a cell are joined from the left without precedence: `5, 6 and > 5` is `(5 or 6) and > 5`; inside
 of parentheses `and` and `or` do not stand in a cell.
 """
@@ -62,7 +62,7 @@ _END = f"""
 | what | why |
 | --- | --- |
 | assignments (`a = 1; a + 1`) | an expression node has entries for that |
-| the clock: `d()`, `d('now')`, `isToday`, ... | a decision is replayed: the instant is a value |
+| the clock: `d()`, `isToday`, `isYesterday`, `isTomorrow` | a decision is replayed: the instant is a value |
 | `rand` | a decision is replayed |
 | time zones: `tz`, `d(x, zone)`, `offsetName` | instants are UTC, business dates are values |
 | patterns that are not written in the expression, look around or refer back | engines differ |
@@ -88,8 +88,8 @@ An expression is refused that is longer than {MAX_LENGTH:,} characters or nests 
 ## In columns
 
 Backtests evaluate the same document over columns. Covered are comparisons, arithmetic, `in` over
-written arrays and intervals, logic, `??`, `? :`, `abs`, `floor`, `ceil`, `trunc`, `min` and `max` of
-written arrays, and over the hits of a collecting table `sum(map(..))` of whole numbers, `map`,
+written arrays and intervals, logic, `??`, `? :`, `abs`, `floor`, `ceil`, `trunc`, `min` and `max`
+of written arrays, and over the hits of a collecting table `sum(map(..))` of whole numbers, `map`,
 `len`, `count`, `some`, `all`, `none`, `one`. All else is refused by name
 (`columns_are_not_covered`). A computed fraction that comes within 1e-9 of what it is compared with
 is decided by the row form.
