@@ -1,6 +1,7 @@
 """A policy: a compiled document with its name, its version, and what it does when it fails.
 
-A document gives `outcome`, `score`, `reasons` and, where the outcome is `limit`, `limit_minor`.
+A document gives `outcome`, `score`, `reasons` and, where the outcome is `limit`, `limit_minor`;
+with the `reasons` those of its lists, limits, scorecard and model (`REASON_NAMES`) are merged.
 What it reads are fields of the event, features of the catalogue, and flags; whatever else it names
 is refused when it is made. It is immutable: another document is another version.
 """
@@ -45,6 +46,8 @@ LISTED = "list_"
 LARGEST_SCORE = 1000
 FAILED = "policy_failed"
 """The reason of a decision that is not the policy's own, because the policy could not say any."""
+REASON_NAMES = ("list_reasons", "reasons", "limit_reasons", "card_reasons", "model_reasons")
+"""Under these names a document gives reason codes; in this order they are merged."""
 _OUTCOMES = frozenset(OUTCOMES)
 _TEXTS = frozenset({str})
 
@@ -144,15 +147,20 @@ class CompiledPolicy:
         if type(made) is not dict:
             return self._failed("no answer", trace)
         outcome, score = made.get("outcome"), made.get("score")
-        reasons, limit_minor = made.get("reasons", []), made.get("limit_minor")
+        limit_minor = made.get("limit_minor")
         if type(outcome) is not str or outcome not in _OUTCOMES:
             return self._failed(f"outcome {outcome!r}", trace)
         if type(score) is float and 0 <= score <= LARGEST_SCORE:
             score = round(score)
         if score is not None and (type(score) is not int or not 0 <= score <= LARGEST_SCORE):
             return self._failed(f"score {score!r}", trace)
-        if type(reasons) is not list or not _TEXTS.issuperset(map(type, reasons)):
-            return self._failed(f"reasons {reasons!r}", trace)
+        reasons: list[str] = []
+        for name in REASON_NAMES:
+            given = made.get(name)
+            if given:
+                if type(given) is not list or not _TEXTS.issuperset(map(type, given)):
+                    return self._failed(f"{name} {given!r}", trace)
+                reasons += given
         if outcome != "limit":
             limit_minor = None
         elif type(limit_minor) is not int or limit_minor < 0:
@@ -356,7 +364,7 @@ def codes_of(policy: CompiledPolicy) -> frozenset[str]:
     """Return the reason codes that its tables, expressions and nodes name."""
     codes = {code for one in policy.compiled.nodes.values() if isinstance(one, Told)
              for code in one.codes}  # fmt: skip
-    return _named(policy.document, ("reason", "reasons")) | codes
+    return _named(policy.document, ("reason", *REASON_NAMES)) | codes
 
 
 def _wrongly_said(policy: CompiledPolicy) -> Iterator[str]:

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from steelyard.decisions.model.column_values import Column, Kind
 from steelyard.decisions.model.compile import Answer
 from steelyard.decisions.model.document import CustomNode
+from steelyard.decisions.nodes.over_columns import codes, flags, whole
 from steelyard.decisions.nodes.settings import Settings
 
 
@@ -70,6 +74,25 @@ class PreparedLimit:
             "limit_reasons": [one.reason for one in reasons],
         }
         return Answer(made, tuple(one.id for one in reasons), {"rooms": rooms})
+
+    def answer_columns(self, columns: Mapping[str, Column], rows: int) -> dict[str, Column]:
+        """Return the same for many events."""
+        amount, unknown = whole(columns, self.amount, rows)
+        room = np.full(rows, np.iinfo(np.int64).max)
+        missing = unknown.copy()
+        over = []
+        for one in self.ceilings:
+            used, absent = whole(columns, one.used or self.amount, rows)
+            absent = absent | unknown
+            room = np.minimum(room, np.maximum(0, one.most_minor - (used - amount)))
+            over.append(~absent & (used > one.most_minor))
+            missing |= absent
+        return {
+            "room_minor": Column(Kind.NUMBER, room, missing if missing.any() else None),
+            "is_over": flags(np.any(over, axis=0)),
+            "limit_is_known": flags(~missing),
+            "limit_reasons": codes(over, [one.reason for one in self.ceilings], rows),
+        }
 
 
 class LimitKind:

@@ -11,9 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from steelyard.decisions.model.column_values import Column
 from steelyard.decisions.model.compile import Answer
 from steelyard.decisions.model.document import CustomNode
 from steelyard.decisions.model.policy import LISTED
+from steelyard.decisions.nodes.over_columns import codes, flags, is_among, is_true
 from steelyard.decisions.nodes.settings import Settings
 
 _MEANINGS = ("block", "allow", "watch")
@@ -64,6 +68,25 @@ class PreparedLists:
         for one in found:
             made[one.means] = True
         return Answer(made, tuple(one.name for one in found))
+
+    def answer_columns(self, columns: Mapping[str, Column], rows: int) -> dict[str, Column]:
+        """Return the same for many events."""
+        masks = []
+        for one in self.lists:
+            column = columns.get(one.reads)
+            entries = one.entries
+            masks.append(
+                is_true(column, rows) if entries is None else is_among(column, entries, rows)
+            )
+        made: dict[str, Column] = {}
+        for means in _MEANINGS:
+            held = np.zeros(rows, np.bool_)
+            for one, mask in zip(self.lists, masks, strict=True):
+                if one.means == means:
+                    held |= mask
+            made[means] = flags(held)
+        made["list_reasons"] = codes(masks, [one.reason for one in self.lists], rows)
+        return made
 
 
 class ListKind:

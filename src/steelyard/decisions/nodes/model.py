@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from steelyard.decisions.model.column_values import Column
 from steelyard.decisions.model.compile import Answer
 from steelyard.decisions.model.document import CustomNode, canonical
 from steelyard.decisions.model.expression import NotEvaluable
@@ -19,10 +22,12 @@ from steelyard.decisions.model.inputs import (
 )
 from steelyard.decisions.model.logistic import LogisticModel, sigmoid
 from steelyard.decisions.model.policy import LARGEST_SCORE
+from steelyard.decisions.nodes.over_columns import floats
 from steelyard.decisions.nodes.settings import Settings
 from steelyard.features import CATALOGUE
 
 MOST_REASONS = 3
+_OPTIONAL = ("points", "told_from", "least", "most_reasons")
 Explain = Callable[[Mapping[str, Any]], tuple[float, list[tuple[str, float]]]]
 
 
@@ -34,6 +39,7 @@ class PreparedModel:
     ----------
     told : the reason code of an input that raised the risk; an input without one is not told
     points : that a chance of 1 is worth
+    told_from : points from which it gives reasons
     least : of what an input adds to the ln odds, below which it is no reason
     """
 
@@ -41,6 +47,7 @@ class PreparedModel:
     explain: Explain
     told: Mapping[str, str]
     points: int
+    told_from: int
     least: float
     most: int
     reads: tuple[str, ...]
@@ -60,20 +67,39 @@ class PreparedModel:
             chance, raised = self.explain(values)
         except (InputIsNotANumber, ModelNeverSawItMissing) as refused:
             raise NotEvaluable(refused.sentence("en")) from refused
-        told, least = self.told, self.least
-        codes = [told[name] for name, add in raised if add >= least and name in told]
+        points = round(self.points * chance)
+        codes: list[str] = []
+        if points >= self.told_from:
+            told, least = self.told, self.least
+            codes = [told[name] for name, add in raised if add >= least and name in told]
         made = {
             "chance": chance,
-            "model_points": round(self.points * chance),
+            "model_points": points,
             "model_reasons": [*dict.fromkeys(codes)][: self.most],
         }
         return Answer(made, (), [[name, add] for name, add in raised[: self.most]])
 
 
-class ModelKind:
-    """Kind `model`: `{"model", "reasons": {input: code}, "points"?, "least"?, "most_reasons"?}`.
+@dataclass(frozen=True, slots=True)
+class PreparedLogistic(PreparedModel):
+    """A logistic regression, ready to score one event or many."""
 
-    The model is in its flat JSON form, with what its inputs meant in training.
+    model: LogisticModel
+
+    def answer_columns(self, columns: Mapping[str, Column], rows: int) -> dict[str, Column]:
+        """Return `chance` and `model_points` of many events; reasons are left to single ones."""
+        matrix = np.column_stack([floats(columns, name, rows) for name in self.reads])
+        chance = self.model.probabilities(matrix)
+        # Half to even, as round does.
+        points = np.rint(self.points * chance).astype(np.int64)
+        return {"chance": Column.of(chance), "model_points": Column.of(points)}
+
+
+class ModelKind:
+    """Kind `model`: `{"model", "reasons": {input: code}}`.
+
+    Further settings are `points`, `told_from`, `least` and `most_reasons` of `PreparedModel`. The
+    model is in its flat JSON form, with what its inputs meant in training.
     """
 
     def prepare(self, node: CustomNode) -> PreparedModel:
@@ -83,7 +109,7 @@ class ModelKind:
         --------
         document_is_malformed, model_schema_differs, feature_definition_differs
         """
-        settings = Settings.of(node, "model", "reasons", "points", "least", "most_reasons")
+        settings = Settings.of(node, "model", "reasons", *_OPTIONAL)
         try:
             model = load_model(canonical(settings.get("model", dict)), _definitions())
         except ModelIsMalformed as refused:
@@ -93,19 +119,23 @@ class ModelKind:
             if name not in model.inputs.names or not isinstance(code, str):
                 raise settings.refused(f"{name} is no input with a reason")
         least = settings.get("least", float) if settings.has("least") else 0.0
-        return PreparedModel(
-            name=model.name,
-            explain=_explainer(model),
-            told=told,
-            points=settings.whole("points", LARGEST_SCORE),
-            least=least,
-            most=settings.whole("most_reasons", MOST_REASONS),
-            reads=model.inputs.names,
-            codes=tuple(dict.fromkeys(told.values())),
-            writes={"chance": "number", "model_points": "number", "model_reasons": "any"},
-            versions={f"model.{model.name}@{model.version}": model.content_hash},
-            asks={},
-        )
+        made: dict[str, Any] = {
+            "name": model.name,
+            "explain": _explainer(model),
+            "told": told,
+            "points": settings.whole("points", LARGEST_SCORE),
+            "told_from": settings.whole("told_from", 0),
+            "least": least,
+            "most": settings.whole("most_reasons", MOST_REASONS),
+            "reads": model.inputs.names,
+            "codes": tuple(dict.fromkeys(told.values())),
+            "writes": {"chance": "number", "model_points": "number", "model_reasons": "any"},
+            "versions": {f"model.{model.name}@{model.version}": model.content_hash},
+            "asks": {},
+        }
+        if isinstance(model, LogisticModel):
+            return PreparedLogistic(**made, model=model)
+        return PreparedModel(**made)
 
 
 def _definitions() -> dict[str, str]:

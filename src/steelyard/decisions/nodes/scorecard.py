@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from steelyard.decisions.model.column_values import Column
 from steelyard.decisions.model.compile import Answer
 from steelyard.decisions.model.document import CustomNode, canonical
 from steelyard.decisions.model.expression import NotEvaluable
 from steelyard.decisions.model.partition import ValueDoesNotFit
 from steelyard.decisions.model.scorecard import Scorecard, ScorecardIsMalformed
+from steelyard.decisions.nodes.over_columns import floats
 from steelyard.decisions.nodes.settings import Settings
 
 MOST_REASONS = 4
@@ -18,9 +22,15 @@ MOST_REASONS = 4
 
 @dataclass(frozen=True, slots=True)
 class PreparedScorecard:
-    """A scorecard, ready to score."""
+    """A scorecard, ready to score.
+
+    Attributes
+    ----------
+    told_below : points below which it gives reasons; None gives them always
+    """
 
     card: Scorecard
+    told_below: int | None
     most: int
     reads: tuple[str, ...]
     codes: tuple[str, ...]
@@ -39,28 +49,46 @@ class PreparedScorecard:
             scored = self.card.score({name: values.get(name) for name in self.reads})
         except ValueDoesNotFit as refused:
             raise NotEvaluable(refused.sentence("en")) from refused
+        short = self.told_below is None or scored.score < self.told_below
+        reasons = self.card.reasons(scored, self.most) if short else ()
         made = {
             "points": scored.score,
             "chance_of_bad": self.card.probability_bad(scored.score),
-            "card_reasons": [one.code for one in self.card.reasons(scored, self.most)],
+            "card_reasons": [one.code for one in reasons],
         }
         bins = zip(self.reads, scored.bins, strict=True)
         detail = {"points": list(scored.points), "missing": list(scored.missing)}
         return Answer(made, tuple(f"{name}:{bin}" for name, bin in bins), detail)
 
+    def answer_columns(self, columns: Mapping[str, Column], rows: int) -> dict[str, Column]:
+        """Return `points` and `chance_of_bad` of many events; reasons are left to single ones."""
+        given: dict[str, Any] = {}
+        for one in self.card.characteristics:
+            name = one.partition.name
+            if one.partition.edges is not None:
+                given[name] = floats(columns, name, rows)
+            else:
+                column = columns.get(name)
+                given[name] = [None] * rows if column is None else column.to_list()
+        points = self.card.score_columns(given)
+        distinct, places = np.unique(points, return_inverse=True)
+        chances = np.array([self.card.probability_bad(one) for one in distinct.tolist()])
+        return {"points": Column.of(points), "chance_of_bad": Column.of(chances[places])}
+
 
 class ScorecardKind:
-    """Kind `scorecard`: `{"scorecard": {...}, "most_reasons"?}`, a card in its JSON form."""
+    """Kind `scorecard`: `{"scorecard", "told_below"?, "most_reasons"?}`; a card in JSON."""
 
     def prepare(self, node: CustomNode) -> PreparedScorecard:
         """Return the scorecard of a node."""
-        settings = Settings.of(node, "scorecard", "most_reasons")
+        settings = Settings.of(node, "scorecard", "told_below", "most_reasons")
         try:
             card = Scorecard.from_json(canonical(settings.get("scorecard", dict)))
         except ScorecardIsMalformed as refused:
             raise settings.refused(refused.sentence("en")) from refused
         return PreparedScorecard(
             card=card,
+            told_below=settings.whole("told_below") if settings.has("told_below") else None,
             most=settings.whole("most_reasons", MOST_REASONS),
             reads=card.names,
             codes=tuple(one.code for one in card.characteristics),
