@@ -43,7 +43,8 @@ def is_among(column: Column | None, texts: frozenset[str], rows: int) -> Mask:
     """Return where a text is one of some."""
     if column is None or column.kind is not Kind.TEXT or column.words is None:
         return np.zeros(rows, np.bool_)
-    found = np.array([word in texts for word in column.words.words], np.bool_)[column.values]
+    known = np.array([word in texts for word in column.words.words], np.bool_)
+    found: Mask = known[column.values]
     return found if column.missing is None else found & ~column.missing
 
 
