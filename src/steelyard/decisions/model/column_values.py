@@ -83,7 +83,9 @@ class Column:
             return Column(Kind.FLAG, flags, absent)
         if types <= {int, float}:
             kind: type = np.int64 if types == {int} else np.float64
-            numbers = np.fromiter((0 if one is None else one for one in given), kind, len(given))
+            numbers: NDArray[Any] = np.fromiter(
+                (0 if one is None else one for one in given), kind, len(given)
+            )
             return Column(Kind.NUMBER, numbers, absent)
         raise TypeError(f"a column of {sorted(one.__name__ for one in types)}")
 
@@ -155,7 +157,7 @@ def _joined(columns: Sequence[Column]) -> Column:
     values: list[NDArray[Any]] = []
     if kind is Kind.TEXT:
         words = Words(
-            dict.fromkeys(word for one in columns if one.words for word in one.words.words)
+            tuple(dict.fromkeys(word for one in columns if one.words for word in one.words.words))
         )
     shape = next((one.values.shape[1:] for one in columns if one.kind is kind), ())
     for column in columns:
@@ -335,7 +337,7 @@ def common(a: Value, b: Value) -> tuple[Any, Any, Words]:
     assert b.words is not None
     if a.words is b.words:
         return a.values, b.values, a.words
-    words = Words(dict.fromkeys((*a.words.words, *b.words.words)))
+    words = Words(tuple(dict.fromkeys((*a.words.words, *b.words.words))))
     codes = np.array([words.codes[word] for word in b.words.words], np.int64)
     # The words of a come first and keep their codes.
     return a.values, codes[b.values], words
