@@ -52,8 +52,8 @@ missing one, cannot be evaluated; only `==`, `!=`, `in [..]`, `??`, `.` and the 
 
 `? :`, `or`, `and`, then `== != < <= > >= in not in`, `+ -`, `not`, `* / %`, `^`, `??`, and `+a -a`
 last. So `not a == b` is `(not a) == b`, and `-2 ^ 2` is 4. Order is for two numbers or two dates.
-Tests of a cell are joined from the left without precedence: `5, 6 and > 5` is `(5 or 6) and > 5`; inside
-of parentheses `and` and `or` do not stand in a cell.
+Tests of a cell are joined from the left without precedence: `5, 6 and > 5` is `(5 or 6) and > 5`;
+inside of parentheses `and` and `or` do not stand in a cell.
 """
 
 _END = f"""
@@ -62,7 +62,7 @@ _END = f"""
 | what | why |
 | --- | --- |
 | assignments (`a = 1; a + 1`) | an expression node has entries for that |
-| the clock: `d()`, `isToday`, `isYesterday`, `isTomorrow` | a decision is replayed: instants are values |
+| the clock: `d()`, `isToday`, `isYesterday`, `isTomorrow` | decisions are replayed |
 | `rand` | a decision is replayed |
 | time zones: `tz`, `d(x, zone)`, `offsetName` | instants are UTC, business dates are values |
 | patterns that are not written in the expression, look around or refer back | engines differ |
