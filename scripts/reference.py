@@ -25,6 +25,7 @@ import steelyard
 from steelyard.base import Settings, fact_classes, read_settings
 from steelyard.base.http import PROBLEM, STATUS, refusals
 from steelyard.base.settings import SettingIsInvalid
+from steelyard.decisions.model.expression.reference import expressions_page
 from steelyard.kernel import Refusal
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -41,6 +42,7 @@ def main() -> None:
     """Write every page."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
+    "expressions.md": expressions_page,
         (FOLDER / name).write_text(page(), encoding="utf-8")
 
 
