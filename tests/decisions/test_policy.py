@@ -58,8 +58,8 @@ def test_a_policy_judges_what_its_document_says() -> None:
 def test_the_trace_says_what_hit_what_failed_first_and_what_was_missing() -> None:
     trace = told(policy(SAID), {COUNT: 2})
     assert trace == {
-        "hits": [["bands", "bands-1"]],
-        "failed": [["bands", "bands-0", "i0"]],
+        "hits": ["bands/bands-1"],
+        "failed": ["bands/bands-0/i0"],
         "read": {"customer": None},
         "missing": ["customer"],
         "notes": [],

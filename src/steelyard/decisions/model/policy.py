@@ -89,6 +89,14 @@ class Told(Protocol):
         ...
 
 
+class _Paths(dict[tuple[str, ...], str]):
+    """The path of a hit or a failure, made once: a million remembered traces share it."""
+
+    def __missing__(self, key: tuple[str, ...]) -> str:
+        made = self[key] = "/".join(key)
+        return made
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledPolicy:
     """A policy as it judges; made by `make_policy`.
@@ -118,6 +126,7 @@ class CompiledPolicy:
     _trace: Callable[[dict[str, Any]], TracedEvaluation] = field(repr=False)
     _blank: Mapping[str, None] = field(repr=False)
     _shown: Mapping[str, tuple[str, ...]] = field(repr=False)
+    _paths: _Paths = field(repr=False)
 
     def judge(self, values: Mapping[str, Value]) -> Judgement:
         """Return what the policy says to the fields, features and flags of an event.
@@ -129,9 +138,9 @@ class CompiledPolicy:
         Returns
         -------
         Judgement
-            The same for the same values. Its trace is made of pairs: `hits` [node, row],
-            `failed` [node, row, column] for the first condition of a row that did not hold, `read`
-            with the values that nodes looked at beside the features (those stand in the decision),
+            The same for the same values. Its trace is made of pairs: `hits` as `node/row`, `failed`
+            as `node/row/column` for the first condition of a row that did not hold, `read` with
+            the values that nodes looked at beside the features (those stand in the decision),
             `missing` names, `notes` [node, entry, why], `details` of nodes of our own. A judgement
             of the fault mode has the reason `policy_failed` and `degraded` with the cause.
         """
@@ -168,7 +177,7 @@ class CompiledPolicy:
         return Judgement(outcome, score, tuple(dict.fromkeys(reasons)), limit_minor, trace)
 
     def _told(self, traced: TracedEvaluation) -> tuple[Any, ...]:
-        shown = self._shown
+        shown, named = self._shown, self._paths.__getitem__
         read: dict[str, Any] = {}
         missing: dict[str, None] = {}
         details: dict[str, Any] = {}
@@ -181,8 +190,8 @@ class CompiledPolicy:
             if detail is not None:
                 details[node] = detail
         return (
-            ["hits", [*map(list, traced.hits)]],
-            ["failed", [*map(list, traced.failures)]],
+            ["hits", [*map(named, traced.hits)]],
+            ["failed", [*map(named, traced.failures)]],
             ["read", read],
             ["missing", [*missing]],
             ["notes", [*map(list, traced.notes)]],
@@ -251,6 +260,7 @@ def make_policy(
         _trace=compiled.trace,
         _blank=dict.fromkeys(sorted(compiled.reads - given_by(compiled))),
         _shown=_shown(compiled, frozenset(reads)),
+        _paths=_Paths(),
     )
 
 
