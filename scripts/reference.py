@@ -42,7 +42,6 @@ def main() -> None:
     """Write every page."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
-    "expressions.md": expressions_page,
         (FOLDER / name).write_text(page(), encoding="utf-8")
 
 
@@ -162,6 +161,7 @@ def http_page() -> str:
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "expressions.md": expressions_page,
     "commands.md": commands_page,
     "facts.md": facts_page,
     "http.md": http_page,
