@@ -137,13 +137,13 @@ def assert_equal(events: Sequence[Event], labels: Sequence[Label]) -> None:
         assert ours == theirs, name
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(streams(st.integers(-5, 20)))
 def test_the_columns_equal_the_straight_line(stream: tuple[list[Event], list[Label]]) -> None:
     assert_equal(*stream)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(streams(st.sampled_from([2**31, -(2**40) + 1, 2**53 + 1, 2**62 + 3, 7])))
 def test_amounts_whose_squares_pass_64_bits_are_exact(
     stream: tuple[list[Event], list[Label]],
@@ -151,7 +151,7 @@ def test_amounts_whose_squares_pass_64_bits_are_exact(
     assert_equal(*stream)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(streams(st.integers(0, 9)))
 def test_late_events_are_the_same_in_portions_of_any_size(
     stream: tuple[list[Event], list[Label]],

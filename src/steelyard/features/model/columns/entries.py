@@ -15,7 +15,7 @@ from steelyard.features.model.columns.seen import Intervals, Pairs, Seen
 from steelyard.features.model.columns.stream import Stream
 from steelyard.features.model.definition import Compare, Feature, Where
 
-PAIRS_AT_ONCE = 4_000_000
+PAIRS_AT_ONCE = 1_000_000
 _FOREVER = 1 << 61
 
 
