@@ -93,6 +93,15 @@ def test_a_switch_takes_the_first_way_or_all() -> None:
         assert [node.node for node in asked.trace({}).nodes] == ["s", "f"]
 
 
+def test_an_output_behind_a_closed_switch_gives_nothing() -> None:
+    edges = [("in", "s"), ("s", "t", "s-0"), ("t", "out")]
+    node = table("t", ["a"], ["x"], [["", "1"]])
+    asked = compiled(switch("s", "a > 5"), node, edges=edges)
+    assert asked.run({"a": 6}).result == {"x": 1}
+    assert asked.run({"a": 1}) == ({}, (), ())
+    assert asked.trace({"a": 1}).result == {}
+
+
 LONG = [
     [f"'{chr(65 + n % 5)}'", f"[{n // 5 * 10}..{n // 5 * 10 + 10})", f"{n}"] for n in range(500)
 ]

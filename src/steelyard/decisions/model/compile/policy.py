@@ -91,6 +91,7 @@ _RUNTIME: Mapping[str, Any] = {
     "len": len,
     "list": list,
     "str": str,
+    "sum": sum,
     "tuple": tuple,
     "type": type,
     "__builtins__": {},
@@ -304,10 +305,10 @@ class _Writer:
         context = self.source.fresh("c")
         self._incoming(context, edges)
         if isinstance(node, OutputNode):
-            if context in self.named:
-                self.named.add(answer)
-            if context in self.clean:
-                self.clean.add(answer)
+            # Behind a closed switch it is not reached, and has no answer.
+            if self.alive[node.id] == "True":
+                self.named |= {answer} if context in self.named else set()
+                self.clean |= {answer} if context in self.clean else set()
             self.source.add(f"{answer} = {context}")
         elif isinstance(node, SwitchNode):
             self._switch(node, context, answer)
@@ -446,6 +447,7 @@ class _Writer:
     def _expressions(self, node: ExpressionNode, context: str, answer: str) -> None:
         source, constant = self.source, self.source.constants.of
         reading = self._reading(node, context)
+        reading.generator.rows = self._collected(node)
         reading.tested = f"({answer} or None)"
         source.add(f"{answer} = {{}}")
         for entry in node.entries:
@@ -459,6 +461,29 @@ class _Writer:
                 source.add(f"_put({answer}, {constant(entry.path)}, {value})")
         self._read(reading)
         self._traced(node, reading.names, answer)
+
+    def _collected(self, node: ExpressionNode) -> dict[str, dict[str, bool]]:
+        """Return the names that are hits of the table before: its fields, and which are whole.
+
+        A field counts that every row gives, as a constant; so its values need no questions.
+        """
+        edges = [edge for edge in self.document.edges if edge.target == node.id]
+        table = self.document.node(edges[0].source)
+        if len(edges) > 1 or node.shaping.input_field is not None or node.shaping.loop:
+            return {}
+        if not isinstance(table, TableNode) or not table.collect or table.shaping.loop:
+            return {}
+        path = table.shaping.output_path
+        if path is None or "." in path:
+            return {}
+        fields = {}
+        for n, output in enumerate(table.outputs):
+            cells = [row.results[n] for row in table.rows]
+            if len(output.path) == 1 and all(cells):
+                scalars = [scalar_of(expression(table.id, "rows", cell)) for cell in cells]
+                if None not in scalars:
+                    fields[output.path[0]] = all(type(one) is int for one in scalars)
+        return {path: fields}
 
     def _custom(self, node: CustomNode, context: str, answer: str) -> None:
         source, constant = self.source, self.source.constants.of
@@ -549,7 +574,9 @@ class _Writer:
 def _written(reading: Reading, tree: Tree) -> str:
     """Return Python for a value that leaves a node."""
     written = reading.generator.write(tree)
-    return written if gives_plain(tree) else f"_plain({written})"
+    if gives_plain(tree) or reading.generator.sums_whole(tree):
+        return written
+    return f"_plain({written})"
 
 
 def _is_flat(node: Node, shaping: Shaping) -> bool:

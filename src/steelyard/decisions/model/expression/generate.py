@@ -126,6 +126,8 @@ class Generator:
         self.constants = constants
         self._resolve = resolve
         self._whole = root
+        self.rows: dict[str, dict[str, bool]] = {}
+        """Names that are known to be arrays of objects: their fields, and which are whole."""
         self._pointers: list[str] = []
         self._aliases: dict[str, str] = {}
         self._made = 0
@@ -217,8 +219,31 @@ class Generator:
         condition = self.condition(node.condition)
         return f"({self.write(node.then)} if {condition} else {self.write(node.otherwise)})"
 
+    def sums_whole(self, node: Node) -> bool:
+        """Return whether a tree sums a field of known arrays that is a whole number in each."""
+        node = bare(node)
+        if not isinstance(node, Call) or node.function != "sum":
+            return False
+        plucked = self._plucked(bare(node.arguments[0]))
+        return plucked is not None and self.rows[plucked[0]][plucked[1]]
+
+    def _plucked(self, node: Node) -> tuple[str, str] | None:
+        """Return name and field, if a tree is a field of each element of a known array."""
+        if not isinstance(node, Closure) or node.function != "map":
+            return None
+        source, body = bare(node.source), bare(node.body)
+        if not isinstance(source, Name) or not isinstance(body, Member):
+            return None
+        key = bare(body.key)
+        if not isinstance(bare(body.node), Pointer) or not isinstance(key, Literal):
+            return None
+        known = source.name not in self._aliases and key.value in self.rows.get(source.name, {})
+        return (source.name, str(key.value)) if known else None
+
     def _call(self, node: Call) -> str:
         assert node.function in functions.FUNCTIONS
+        if self.sums_whole(node):
+            return f"sum({self.write(node.arguments[0])})"
         return f"_f_{node.function}({', '.join(self.write(one) for one in node.arguments)})"
 
     def _method(self, node: Method) -> str:
@@ -227,6 +252,10 @@ class Generator:
         return f"_m_{node.method}({', '.join(written)})"
 
     def _closure(self, node: Closure) -> str:
+        plucked = self._plucked(node)
+        if plucked is not None:
+            one, key = self._fresh("p"), self.constants.of(plucked[1])
+            return f"[{one}[{key}] for {one} in {self._resolve(plucked[0])}]"
         source = self.write(node.source)
         if source.isidentifier():
             source = f"({source} if type({source}) is list else _elements({source}))"
