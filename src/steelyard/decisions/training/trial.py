@@ -114,10 +114,7 @@ def candidates() -> dict[str, dict[str, Fit]]:
     """Return the settings that are tried, by model."""
     return {
         "logistic regression": {f"C={strength:g}": _logistic(strength) for strength in (1.0, 0.1)},
-        "random forest": {
-            f"{trees} trees, leaf {leaf}, {share:g} of inputs": _forest(trees, leaf, share)
-            for trees, leaf, share in ((100, 1, 0.3), (100, 3, 0.3))
-        },
+        "random forest": {f"100 trees, leaf {leaf}": _forest(leaf) for leaf in (1, 3)},
         "LightGBM": {
             f"{rule.rounds} trees, {rule.leaves} leaves, rate {rule.rate:g}": _boosting(rule)
             for rule in (
@@ -212,12 +209,12 @@ def _logistic(inverse_penalty: float) -> Fit:
     return fit
 
 
-def _forest(trees: int, leaf: int, share: float) -> Fit:
+def _forest(leaf: int) -> Fit:
     def fit(matrix: Floats, bad: Flags, _names: tuple[str, ...], seed: int) -> Any:
         from sklearn.ensemble import RandomForestClassifier
 
         forest = RandomForestClassifier(
-            trees, min_samples_leaf=leaf, max_features=share, random_state=seed, n_jobs=-1
+            100, min_samples_leaf=leaf, random_state=seed, n_jobs=-1
         ).fit(matrix, bad)
         return lambda other: forest.predict_proba(other)[:, 1]
 
