@@ -36,6 +36,7 @@ class Judgement(NamedTuple):
     reasons : stable codes, most weighty first, each once
     limit_minor : the amount up to which it is approved, where the outcome is `limit`
     trace : what hit and what failed, in the policy's own words
+    degraded : why the policy could not judge as it should, empty if it could
     """
 
     outcome: str
@@ -43,6 +44,7 @@ class Judgement(NamedTuple):
     reasons: tuple[str, ...]
     limit_minor: int | None = None
     trace: tuple[Any, ...] = ()
+    degraded: str = ""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

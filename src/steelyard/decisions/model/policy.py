@@ -200,7 +200,7 @@ class CompiledPolicy:
 
     def _failed(self, why: str, trace: tuple[Any, ...]) -> Judgement:
         outcome = "approve" if self.fails is Fails.OPEN else "decline"
-        return Judgement(outcome, None, (FAILED,), None, (["degraded", why], *trace))
+        return Judgement(outcome, None, (FAILED,), None, (["degraded", why], *trace), why)
 
 
 def make_policy(

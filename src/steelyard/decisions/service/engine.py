@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Protocol
 from uuid import UUID, uuid5
@@ -17,12 +17,12 @@ from steelyard.decisions.model.decision import (
     Value,
     decide,
 )
-from steelyard.decisions.model.question import EventIdWasUsed, SceneIsUnknown, read_question
+from steelyard.decisions.model.question import SceneIsUnknown, read_question
 from steelyard.features import Event, EventKind, StreamEngine, catalogue
 
 _NAMESPACE = UUID("6c9b0b52-5d2f-5d0c-9a52-1f9b3c0a7e10")
 REMEMBERED = 1_000_000
-"""How many answered questions are known without asking the log."""
+"""How many decided questions are known as such without asking the log."""
 
 
 class Policy(Protocol):
@@ -55,7 +55,6 @@ class Engine:
     ----------
     policies : by scene; a scene is also the kind of its events
     stream : the features, folded up to `sequence`
-    known : finds the decision on a question that is no longer remembered, in the log
     """
 
     def __init__(
@@ -64,15 +63,13 @@ class Engine:
         stream: StreamEngine,
         kinds: Mapping[str, EventKind],
         *,
-        known: Callable[[str, str], Decision | None],
         catalogue: str,
     ) -> None:
         self.policies = dict(policies)
         self.stream = stream
         self._kinds = kinds
-        self._known = known
         self._catalogue = catalogue
-        self._answered: OrderedDict[tuple[str, str], Decision] = OrderedDict()
+        self._decided: OrderedDict[tuple[str, str], int] = OrderedDict()
         # Questions about events from this instant on are all remembered.
         self._complete_from_ms = 0
 
@@ -87,29 +84,16 @@ class Engine:
             raise SceneIsUnknown(scene=scene)
         return read_question(scene, body, kind=self._kinds[scene], now_ms=now_ms)
 
-    def answered(self, asked: Asked) -> Decision | None:
-        """Return the decision that was made on the same question before.
-
-        Refusals
-        --------
-        event_id_was_used : for another event
-        """
-        key = (asked.scene, asked.id)
-        decision = self._answered.get(key)
-        if decision is None and asked.at_ms < self._complete_from_ms:
-            decision = self._known(*key)
-        if decision is None:
-            return None
-        if decision.asked != asked:
-            raise EventIdWasUsed(id=asked.id, scene=asked.scene)
-        return decision
+    def may_know(self, asked: Asked) -> bool:
+        """Return whether the question may have been decided before; the log knows for sure."""
+        return asked.at_ms < self._complete_from_ms or (asked.scene, asked.id) in self._decided
 
     def decide(self, asked: Asked, *, now_ms: int) -> Decision:
         """Fold the event of a question, and decide; the caller has it written before answering.
 
         Parameters
         ----------
-        asked : was not answered before (see `answered`)
+        asked : was not decided before (see `may_know`)
         now_ms : business instant
         """
         policy = self.policies[asked.scene]
@@ -131,16 +115,17 @@ class Engine:
             flags=flags,
             versions={"policy": policy.cause, "catalogue": self._catalogue, **policy.versions},
             decided_at_ms=now_ms,
+            degraded=judged.degraded,
         )
-        self.remember(decision)
+        self.remember(asked)
         return decision
 
-    def remember(self, decision: Decision) -> None:
-        """Know the answer to its question without asking the log."""
-        self._answered[decision.asked.scene, decision.asked.id] = decision
-        if len(self._answered) > REMEMBERED:
-            _, oldest = self._answered.popitem(last=False)
-            self._complete_from_ms = max(self._complete_from_ms, oldest.asked.at_ms + 1)
+    def remember(self, asked: Asked) -> None:
+        """Know that a question was decided, without asking the log."""
+        self._decided[asked.scene, asked.id] = asked.at_ms
+        if len(self._decided) > REMEMBERED:
+            _, oldest_at_ms = self._decided.popitem(last=False)
+            self._complete_from_ms = max(self._complete_from_ms, oldest_at_ms + 1)
 
 
 def id_of(asked: Asked) -> UUID:
@@ -169,17 +154,18 @@ def replay(decision: Decision, policy: Policy) -> Decision:
     assert policy.cause == decision.cause
     asked = decision.asked
     fields = catalogue.complete(asked.scene, asked.at_ms, asked.fields)
+    judged = policy.judge(inputs_of(fields, decision.values, decision.flags))
     return decide(
         asked,
         decision.id,
-        policy.judge(inputs_of(fields, decision.values, decision.flags)),
+        judged,
         subject=_subject(fields),
         sequence=decision.sequence,
         values=decision.values,
         flags=decision.flags,
         versions={**decision.versions, **policy.versions},
         decided_at_ms=decision.decided_at_ms,
-        degraded=decision.degraded,
+        degraded=judged.degraded,
     )
 
 

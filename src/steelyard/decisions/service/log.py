@@ -143,6 +143,11 @@ class LogWriter:
             self._task = asyncio.create_task(self._drain())
         await self.written(decision.id)
 
+    def unwritten(self, id: UUID) -> Decision | None:
+        """Return a decision that was given to `durable` and is not durable yet."""
+        found = self._unwritten.get(id)
+        return None if found is None else found[0]
+
     async def written(self, id: UUID) -> None:
         """Return when a decision that was given to `durable` is durable; at once if it is."""
         found = self._unwritten.get(id)

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from steelyard.base import Database
 from steelyard.base.telemetry import get_logger
-from steelyard.decisions.model.decision import Decision
-from steelyard.decisions.service.engine import Engine, Policy, catalogue_version
+from steelyard.decisions.model.decision import Asked, Decision
+from steelyard.decisions.model.question import EventIdWasUsed
+from steelyard.decisions.service.engine import Engine, Policy, catalogue_version, id_of
 from steelyard.decisions.service.log import DecisionLog, LogWriter, OwnerIsAway, TenureIsOver
 from steelyard.decisions.store import log as store
 from steelyard.features import CATALOGUE, KINDS, Event, Feature, StreamEngine, catalogue
@@ -82,7 +83,7 @@ class Owner:
         if self._writer.failed is not None:
             self._recover()
         asked = self._engine.read(scene, body, now_ms=now_ms)
-        known = self._engine.answered(asked)
+        known = self._decided(asked) if self._engine.may_know(asked) else None
         decision = known or self._engine.decide(asked, now_ms=now_ms)
         try:
             if known is not None:
@@ -128,7 +129,6 @@ class Owner:
             self._policies,
             stream,
             KINDS,
-            known=self._known,
             catalogue=self._catalogue,
         )
         count = 0
@@ -138,7 +138,7 @@ class Owner:
                 asked = decision.asked
                 fields = catalogue.complete(asked.scene, asked.at_ms, asked.fields)
                 stream.fold(Event(asked.scene, asked.id, asked.at_ms, decision.sequence, fields))
-                engine.remember(decision)
+                engine.remember(asked)
                 self._log.head = line.hash
                 count += 1
         get_logger("decisions").info("state_rebuilt", decisions=count, epoch=self.epoch)
@@ -148,10 +148,16 @@ class Owner:
     def _write(self, batch: list[Decision]) -> None:
         self._log.write(batch, fold_seq=batch[-1].sequence)
 
-    def _known(self, scene: str, asked: str) -> Decision | None:
-        with self._database.reading() as connection:
-            line = store.find_asked(connection, scene, asked)
-        return None if line is None else line.decision
+    def _decided(self, asked: Asked) -> Decision | None:
+        """Return the decision that was made on a question before."""
+        found = self._writer.unwritten(id_of(asked))
+        if found is None:
+            with self._database.reading() as connection:
+                line = store.find_asked(connection, asked.scene, asked.id)
+            found = None if line is None else line.decision
+        if found is not None and found.asked != asked:
+            raise EventIdWasUsed(id=asked.id, scene=asked.scene)
+        return found
 
 
 def features_of(policies: Mapping[str, Policy]) -> dict[str, Feature]:
