@@ -92,7 +92,13 @@ def test_built_in_roles_name_verbs_that_are_there() -> None:
     sources = Path(steelyard.__file__).parent.rglob("*.py")
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
     known = set(re.findall(r"""(?:reading|writing)\("([a-z_]+\.[a-z_]+)"\)""", text))
-    known |= {"live.read", "parties.unmask", "ledger.approve", "parties.approve"}
+    known |= {
+        "live.read",
+        "parties.unmask",
+        "ledger.approve",
+        "parties.approve",
+        "experiments.approve",
+    }
     rooms = {verb.partition(".")[0] for verb in known}
     for role in BUILT_IN_ROLES:
         for verb in role.entitlements:
