@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from steelyard.cli.risk import app
@@ -144,7 +145,9 @@ def test_the_command_on_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     chosen = {"logistic regression": tried["logistic regression"]}
     monkeypatch.setattr(trial, "candidates", lambda: chosen)
     monkeypatch.setenv("STEELYARD_HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
+    wide = Console(width=200)
+    monkeypatch.setattr("steelyard.cli.output.out", wide)
+    monkeypatch.setattr("steelyard.cli.risk.out", wide)
     kept = tmp_path / "kept"
     answer = runner.invoke(app, ["handbook", "--sample", "--out", str(kept)])
     assert answer.exit_code == 0, answer.output

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from steelyard.cli.risk import app
@@ -193,7 +194,9 @@ def test_data_that_cannot_be_used_is_refused(tmp_path: Path, sample: CreditTable
 
 def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEELYARD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("COLUMNS", "200")
+    wide = Console(width=200)
+    monkeypatch.setattr("steelyard.cli.output.out", wide)
+    monkeypatch.setattr("steelyard.cli.risk.out", wide)
     kept = tmp_path / "kept"
     answer = runner.invoke(app, ["train", "--sample", "--folds", "2", "--out", str(kept)])
     assert answer.exit_code == 0, answer.output

@@ -6,7 +6,10 @@ from steelyard.decisions.service.client import OwnerClient
 from steelyard.decisions.service.engine import Policy
 from steelyard.decisions.service.gate import OwnerGate
 from steelyard.decisions.service.log import (
+    DecisionDoesNotLetPass,
+    DecisionIsExpired,
     DecisionIsUnknown,
+    DecisionIsUsed,
     OwnerIsAway,
     TenureIsOver,
     Use,
@@ -24,7 +27,10 @@ __all__ = [
     "QUESTION_REFUSALS",
     "Answer",
     "Decision",
+    "DecisionDoesNotLetPass",
+    "DecisionIsExpired",
     "DecisionIsUnknown",
+    "DecisionIsUsed",
     "Line",
     "Owner",
     "OwnerClient",

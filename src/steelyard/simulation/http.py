@@ -266,7 +266,9 @@ def note_progress(body: ProgressIn, write: Lives) -> ClockOut:
 
 
 @router.post(
-    "/card-payments", response_model=CardAnswersOut, responses=refusals(*_ON_CARDS, write=True)
+    "/card-payments",
+    response_model=CardAnswersOut,
+    responses=refusals(*_ON_CARDS, *cards.ON_DECISIONS, write=True),
 )
 def pay_by_card(body: CardPaymentsIn, write: Lives) -> Response:
     """Take card payments: each is asked of the gate, and judged by the books."""

@@ -10,7 +10,15 @@ import sqlalchemy as sa
 
 from steelyard.base import Gate, Question, UnitOfWork, Verdict
 from steelyard.base import Outcome as GateOutcome
-from steelyard.decisions import Use, consume_all
+from steelyard.decisions import (
+    DecisionDoesNotLetPass,
+    DecisionIsExpired,
+    DecisionIsUnknown,
+    DecisionIsUsed,
+    OwnerIsAway,
+    Use,
+    consume_all,
+)
 from steelyard.ledger import Answer, Kind, Outcome, Transfer, post
 from steelyard.parties import registry
 from steelyard.simulation import store
@@ -36,6 +44,7 @@ from steelyard.simulation.service.facts import (
 
 __all__ = [
     "BATCH",
+    "ON_DECISIONS",
     "CardAnswer",
     "CardOrder",
     "CardOutcome",
@@ -47,6 +56,14 @@ __all__ = [
 ]
 
 SCENE = "card_payment"
+ON_DECISIONS = (
+    OwnerIsAway,
+    DecisionIsUnknown,
+    DecisionDoesNotLetPass,
+    DecisionIsExpired,
+    DecisionIsUsed,
+)
+"""What the gate, and the consumption of what it said, can refuse."""
 REFUND_CAUSE = "rule.card_refund@1"
 UNKNOWN_PARTY = "party_is_unknown"
 """Why an order is declined whose customer or merchant was never registered."""
