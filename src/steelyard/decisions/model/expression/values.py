@@ -292,6 +292,8 @@ def member(node: Any, key: Any) -> Any:
     if isinstance(node, dict):
         return node.get(key) if type(key) is str else None
     if type(node) is Instant:
+        if node.at is None:
+            return None
         node = str(node)
     if isinstance(node, list | tuple | str) and is_number(key):
         number = exact(key, "[]")
