@@ -15,14 +15,12 @@ from steelyard.decisions import Decision, Owner, OwnerIsAway, TenureIsOver, veri
 from steelyard.decisions.model.decision import Judgement, Value, record_of
 from steelyard.decisions.model.question import (
     EventIdWasUsed,
-    EventIsInTheFuture,
-    FieldHasWrongType,
-    FieldIsUnknown,
     QuestionIsMalformed,
     SceneIsUnknown,
 )
 from steelyard.decisions.service.engine import replay
 from steelyard.decisions.store import log as kept
+from steelyard.features import refusals
 
 AT = 1_772_442_000_000
 
@@ -115,14 +113,18 @@ def test_what_was_forgotten_is_asked_of_the_log(
         ("card_payment", b'{"id": "1", "at_ms": NaN, "fields": {}}', QuestionIsMalformed),
         ("card_payment", b'{"id": "1", "at_ms": 1, "fields": {}, "x": 1}', QuestionIsMalformed),
         ("card_payment", b"[" * 60_000, QuestionIsMalformed),
-        ("card_payment", body(1, shoe_size=1), FieldIsUnknown),
-        ("card_payment", body(1, is_fraud=True), FieldIsUnknown),
-        ("card_payment", body(1, amount_minor="5"), FieldHasWrongType),
-        ("card_payment", body(1, amount_minor=True), FieldHasWrongType),
-        ("card_payment", body(1, amount_minor=2**63), FieldHasWrongType),
-        ("card_payment", body(1, customer=""), FieldHasWrongType),
-        ("card_payment", body(1, customer="c" * 201), FieldHasWrongType),
-        ("card_payment", body(1, at_ms=AT + 10**9 + 10_000), EventIsInTheFuture),
+        ("card_payment", body(1, shoe_size=1), refusals.EventFieldIsUnknown),
+        ("card_payment", body(1, is_fraud=True), refusals.EventFieldIsUnknown),
+        ("card_payment", body(1, amount_minor="5"), refusals.EventFieldIsInvalid),
+        ("card_payment", body(1, amount_minor=True), refusals.EventFieldIsInvalid),
+        ("card_payment", body(1, amount_minor=2**40 + 1), refusals.EventFieldIsInvalid),
+        ("card_payment", body(1, customer="a\0b"), refusals.EventFieldIsInvalid),
+        ("card_payment", b'{"id": "", "at_ms": 1, "fields": {}}', QuestionIsMalformed),
+        ("card_payment", b'{"id": "1", "at_ms": -1, "fields": {}}', QuestionIsMalformed),
+        ("card_payment", b'{"id": "\\ud800", "at_ms": 1, "fields": {}}', QuestionIsMalformed),
+        ("card_payment", body(1, customer=""), refusals.EventFieldIsInvalid),
+        ("card_payment", body(1, customer="c" * 201), refusals.EventFieldIsInvalid),
+        ("card_payment", body(1, at_ms=AT + 10**9 + 10_000), refusals.EventIsFromTheFuture),
     ],
 )
 def test_bad_questions_are_refused_and_leave_nothing(
@@ -183,3 +185,24 @@ def test_after_a_failed_batch_the_state_is_that_of_the_log(
     again = own(database, "again")
     assert again.engine.stream.digest() == digest
     again.close()
+
+
+def test_after_a_fault_in_a_policy_nobody_is_answered_from_the_wrong_state(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = own(database)
+    ask(owner, body(1))
+
+    def fail(*_: Any) -> Judgement:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(FewAnHour, "judge", fail)
+        with pytest.raises(ZeroDivisionError):
+            ask(owner, body(2))
+    with pytest.raises(TenureIsOver):
+        ask(owner, body(3))
+    owner.close()
+    after = own(database, "after")
+    assert ask(after, body(3))[0].values["customer_payment_count_1h"] == 2
+    after.close()

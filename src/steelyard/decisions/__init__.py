@@ -1,7 +1,11 @@
 """Decisions: what may happen, why, by which version; durable before it is used, used once."""
 
 from steelyard.decisions.model.decision import Answer, Decision
-from steelyard.decisions.model.question import QUESTION_REFUSALS, QuestionIsTooLarge
+from steelyard.decisions.model.question import (
+    MAX_QUESTION,
+    QUESTION_REFUSALS,
+    QuestionIsTooLarge,
+)
 from steelyard.decisions.service.client import OwnerClient
 from steelyard.decisions.service.engine import Policy
 from steelyard.decisions.service.gate import OwnerGate
@@ -24,6 +28,7 @@ from steelyard.decisions.store.log import Line
 from steelyard.decisions.store.log import newest as newest_decisions
 
 __all__ = [
+    "MAX_QUESTION",
     "QUESTION_REFUSALS",
     "Answer",
     "Decision",

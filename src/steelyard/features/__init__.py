@@ -16,7 +16,7 @@ from steelyard.features.model.graph import LinkGraph
 from steelyard.features.model.stream import StreamEngine
 
 if TYPE_CHECKING:
-    from steelyard.features.model import refusals
+    from steelyard.features.model import intake, refusals
     from steelyard.features.model.columns import compute
     from steelyard.features.service import definitions, facts, parity
     from steelyard.features.service import profile as profiles
@@ -37,6 +37,7 @@ __all__ = [
     "compute",
     "definitions",
     "facts",
+    "intake",
     "parity",
     "profiles",
     "refusals",
@@ -46,6 +47,7 @@ __all__ = [
 _GROUPS = {
     "definitions": "service.definitions",
     "facts": "service.facts",
+    "intake": "model.intake",
     "parity": "service.parity",
     "profiles": "service.profile",
     "refusals": "model.refusals",

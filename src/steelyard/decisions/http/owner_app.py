@@ -13,7 +13,14 @@ from typing import Any
 import msgspec
 
 from steelyard.base.http import STATUS, problem_of
-from steelyard.decisions import Answer, Owner, OwnerIsAway, QuestionIsTooLarge, TenureIsOver
+from steelyard.decisions import (
+    MAX_QUESTION,
+    Answer,
+    Owner,
+    OwnerIsAway,
+    QuestionIsTooLarge,
+    TenureIsOver,
+)
 from steelyard.kernel import Refusal
 
 Scope = MutableMapping[str, Any]
@@ -23,7 +30,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 PREFIX = "/v1/decisions/"
 BATCHES = "/v1/batches/"
 TICKET = b"x-steelyard-ticket"
-MAX_BODY = 64 * 1024
 MAX_BATCH_BODY = 8 * 1024 * 1024
 _JSON = (b"content-type", b"application/json")
 _PROBLEM = (b"content-type", b"application/problem+json")
@@ -80,7 +86,7 @@ class OwnerApp:
 
     async def _answer(self, scene: str, receive: Receive, send: Send) -> None:
         try:
-            body = await _read(receive, most=MAX_BODY)
+            body = await _read(receive, most=MAX_QUESTION)
             decision = await self._owner.ask(scene, body, now_ms=self._now_ms())
         except Refusal as refusal:
             await _refuse(send, refusal)

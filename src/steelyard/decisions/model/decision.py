@@ -23,7 +23,6 @@ LETS_PASS = frozenset({"approve", "limit"})
 """The outcomes whose decision a movement of money may consume."""
 LIFE = timedelta(minutes=15)
 """How long a decision may be consumed."""
-MAX_BYTES = 256 * 1024
 
 
 class Judgement(NamedTuple):
@@ -208,11 +207,6 @@ def decide(
         decided_at_ms=decided_at_ms,
         expires_at_ms=max(asked.at_ms, decided_at_ms) + LIFE // timedelta(milliseconds=1),
     )
-
-
-def severest(outcomes: tuple[str, ...]) -> str:
-    """Return the most severe of some outcomes; of none, approve."""
-    return max(outcomes, key=OUTCOMES.index, default=OUTCOMES[0])
 
 
 def instant(at_ms: int) -> datetime:

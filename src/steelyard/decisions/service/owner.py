@@ -72,19 +72,20 @@ class Owner:
 
         Refusals
         --------
-        scene_is_unknown, question_is_malformed, field_is_unknown, field_has_wrong_type,
-        event_is_in_the_future, event_id_was_used, owner_is_away
+        scene_is_unknown, event_id_was_used, owner_is_away, and what `read_question` refuses
 
         Raises
         ------
         TenureIsOver
-            Another process decides now.
+            Another process decides now, or has to: a fault left this one with a wrong state.
         """
+        if self._is_ahead:
+            raise TenureIsOver
         if self._writer.failed is not None:
             self._recover()
         asked = self._engine.read(scene, body, now_ms=now_ms)
         known = self._decided(asked) if self._engine.may_know(asked) else None
-        decision = known or self._engine.decide(asked, now_ms=now_ms)
+        decision = known or self._decide(asked, now_ms)
         try:
             if known is not None:
                 await self._writer.written(known.id)
@@ -143,10 +144,18 @@ class Owner:
                 count += 1
         get_logger("decisions").info("state_rebuilt", decisions=count, epoch=self.epoch)
         self._engine = engine
+        self._is_ahead = False
         self._writer = LogWriter(self._write)
 
     def _write(self, batch: list[Decision]) -> None:
         self._log.write(batch, fold_seq=batch[-1].sequence)
+
+    def _decide(self, asked: Asked, now_ms: int) -> Decision:
+        """Decide; a fault after folding leaves the state ahead of the log, and ends the owner."""
+        self._is_ahead = True
+        decision = self._engine.decide(asked, now_ms=now_ms)
+        self._is_ahead = False
+        return decision
 
     def _decided(self, asked: Asked) -> Decision | None:
         """Return the decision that was made on a question before."""

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from steelyard.features.model.event import EventKind, FieldType
 
 _TEXT, _INTEGER, _FLAG = FieldType.TEXT, FieldType.INTEGER, FieldType.FLAG
-CALENDAR = ("hour", "is_night", "is_weekend")
 _CALENDAR = {"hour": _INTEGER, "is_night": _FLAG, "is_weekend": _FLAG}
 
 

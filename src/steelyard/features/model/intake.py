@@ -38,7 +38,7 @@ def check_fields(kind: EventKind, fields: Mapping[str, object]) -> dict[str, Val
 
 def _is_of(type_: FieldType, value: object) -> bool:
     if type_ is FieldType.TEXT:
-        return isinstance(value, str) and 0 < len(value) <= LONGEST
+        return isinstance(value, str) and 0 < len(value) <= LONGEST and "\0" not in value
     if type_ is FieldType.FLAG:
         return isinstance(value, bool)
     return type(value) is int and abs(value) <= LARGEST

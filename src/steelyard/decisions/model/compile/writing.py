@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from steelyard.decisions.model.expression.generate import Constants, Generator
@@ -139,6 +139,3 @@ def as_number(number: str, value: str) -> str:
     return (
         f"{number} = {value} if type({value}) is int or type({value}) is float else _NOT_A_NUMBER"
     )
-
-
-Resolve = Callable[[str], str]

@@ -12,8 +12,6 @@ import polars as pl
 from steelyard.features.model.columns.exact import Exact, Flags, Ints
 from steelyard.features.model.definition import LATENESS_MS
 
-LABEL_COLUMNS = ("kind", "id", "at_ms", "sequence", "field", "value")
-
 
 @dataclass(frozen=True, slots=True)
 class FieldValues:
