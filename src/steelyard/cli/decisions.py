@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
+import sqlalchemy as sa
 import typer
 
 from steelyard.base import read_settings
@@ -16,11 +17,19 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Id = Annotated[UUID, typer.Argument(help="id of the decision")]
+Id = Annotated[UUID | None, typer.Argument(help="id of the decision; the newest without it")]
 Scene = Annotated[str | None, typer.Option(help="of this scene only")]
 Outcome = Annotated[str | None, typer.Option(help="with this outcome only")]
 Subject = Annotated[str | None, typer.Option(help="about this subject only, `customer:id`")]
 Limit = Annotated[int, typer.Option(help="how many", min=1, max=1_000)]
+
+
+def _newest(connection: sa.Connection) -> UUID:
+    """Return the id of the newest decision; before the first one it is unknown."""
+    from steelyard.decisions import newest_decisions
+
+    page = newest_decisions(connection, limit=1)
+    return page.items[0].decision.id if page.items else UUID(int=0)
 
 
 @app.command("list")
@@ -64,7 +73,7 @@ def list_decisions(
 
 
 @app.command("show")
-def show_decision(id: Id) -> None:
+def show_decision(id: Id = None) -> None:
     """Print a decision with everything that it was made of, as JSON."""
     import msgspec
 
@@ -72,21 +81,21 @@ def show_decision(id: Id) -> None:
     from steelyard.web.platform import open_database
 
     with open_database(read_settings()) as database, database.reading() as connection:
-        line = read_decision(connection, id)
+        line = read_decision(connection, id or _newest(connection))
     print_json({**msgspec.json.decode(line.record), "hash": line.hash.hex()})
 
 
 @app.command("replay")
-def replay(id: Id, as_json: AsJson = False) -> None:
+def replay(id: Id = None, as_json: AsJson = False) -> None:
     """Compute a decision again from its recorded inputs and versions, and compare the bytes."""
     from steelyard.decisions import replay_decision
     from steelyard.decisions.scenes import delivered_policies
     from steelyard.web.platform import open_database
 
     with open_database(read_settings()) as database, database.reading() as connection:
-        found = replay_decision(connection, id, delivered_policies())
+        found = replay_decision(connection, id or _newest(connection), delivered_policies())
     row = {
-        "id": str(id),
+        "id": str(found.recorded.id),
         "recorded": found.recorded.outcome,
         "computed": found.computed.outcome,
         "equal": found.is_equal,

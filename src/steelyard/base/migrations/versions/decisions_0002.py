@@ -1,0 +1,9 @@
+"""decisions: to be written."""
+
+revision = "decisions_0002"
+down_revision = "decisions_0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None: ...

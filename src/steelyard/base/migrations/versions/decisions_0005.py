@@ -1,0 +1,9 @@
+"""decisions: to be written."""
+
+revision = "decisions_0005"
+down_revision = "decisions_0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None: ...
