@@ -29,7 +29,8 @@ from steelyard.decisions.model.policy import (
 from steelyard.decisions.model.reasons import REASONS
 from steelyard.decisions.scenes import delivered_examples, delivered_policies
 from steelyard.decisions.service.engine import replay
-from steelyard.features import CATALOGUE, KINDS, Aggregate, FieldType
+from steelyard.features import CATALOGUE, KINDS
+from steelyard.features.catalogue import Aggregate, FieldType
 
 POLICIES = delivered_policies()
 SCENES = ("card_payment", "log_in", "loan_application", "withdrawal", "merchant_application")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from steelyard.cli import features as command
-from steelyard.features.catalogue import CATALOGUE, KINDS, complete
+from steelyard.features.catalogue import CATALOGUE, KINDS, complete, export
 from steelyard.features.model.checking import check_feature
 from steelyard.features.model.definition import (
     DAY,
@@ -28,7 +28,7 @@ from steelyard.features.model.definition import (
     Where,
 )
 from steelyard.features.model.event import Event, EventKind, FieldType, Label
-from steelyard.features.service import definitions, parity
+from steelyard.features.service import parity
 from steelyard.features.service.parity import (
     Replay,
     compare,
@@ -408,14 +408,14 @@ def test_the_exported_definitions_are_whole(tmp_path: Path) -> None:
     done = CliRunner().invoke(command.app, ["export", str(tmp_path / "x.json")])
     assert done.exit_code == 0
     told = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
-    assert told == definitions.export(CATALOGUE, KINDS)
+    assert told == export(CATALOGUE, KINDS)
     assert {_feature(data) for data in told["features"]} == set(CATALOGUE.values())
     assert {kind["name"]: _kind(kind) for kind in told["kinds"]} == dict(KINDS)
     known: set[str] = set()
     for data in told["features"]:
         assert set(data["parts"] or ()) <= known
         known.add(data["name"])
-    fewer = definitions.export(CATALOGUE, {"log_in": KINDS["log_in"]})
+    fewer = export(CATALOGUE, {"log_in": KINDS["log_in"]})
     assert fewer["sha256"] != told["sha256"]
     assert json.loads(CliRunner().invoke(command.app, ["export"]).stdout) == told
 

@@ -18,7 +18,8 @@ from fastapi.responses import JSONResponse
 
 from steelyard.base import Database, fact_classes
 from steelyard.base.http import Caller, language_of, problem_of
-from steelyard.features import CATALOGUE, KINDS, Event, Label, StreamEngine, facts, snapshots
+from steelyard.features import CATALOGUE, KINDS, Event, StreamEngine, facts, snapshots
+from steelyard.features.catalogue import Label
 from steelyard.features.http import router
 from steelyard.features.model.definition import HOUR, Aggregate
 from steelyard.features.model.refusals import EntityIsUnknown

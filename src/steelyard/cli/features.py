@@ -90,9 +90,9 @@ def export(
     file: Annotated[Path | None, typer.Argument(help="where to; the output if not named")] = None,
 ) -> None:
     """Write the definitions as data (JSON), for an engine elsewhere to compute the same."""
-    from steelyard.features import definitions
+    from steelyard.features.catalogue import export
 
-    told = definitions.export(CATALOGUE, KINDS)
+    told = export(CATALOGUE, KINDS)
     if file is None:
         print_json(told)
         return

@@ -2,6 +2,7 @@
 
 A feature is defined once, in `CATALOGUE`; `StreamEngine` computes it event by event, `compute` in
 columns for training and backtests. `facts` turns the log into events, `profiles` reads an entity.
+What definitions, events and labels are made of stands in `steelyard.features.catalogue`.
 """
 
 from __future__ import annotations
@@ -9,33 +10,25 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from steelyard.features.catalogue import CATALOGUE, KINDS, complete
-from steelyard.features.model.definition import Aggregate, Feature
-from steelyard.features.model.event import Event, EventKind, FieldType, Label
-from steelyard.features.model.graph import LinkGraph
+from steelyard.features.catalogue import CATALOGUE, KINDS
+from steelyard.features.model.definition import Feature
+from steelyard.features.model.event import Event
 from steelyard.features.model.stream import StreamEngine
 
 if TYPE_CHECKING:
     from steelyard.features.model import intake, refusals
     from steelyard.features.model.columns import compute
-    from steelyard.features.service import definitions, facts, parity
+    from steelyard.features.service import facts, parity
     from steelyard.features.service import profile as profiles
     from steelyard.features.service import snapshot as snapshots
 
 __all__ = [
     "CATALOGUE",
     "KINDS",
-    "Aggregate",
     "Event",
-    "EventKind",
     "Feature",
-    "FieldType",
-    "Label",
-    "LinkGraph",
     "StreamEngine",
-    "complete",
     "compute",
-    "definitions",
     "facts",
     "intake",
     "parity",
@@ -45,7 +38,6 @@ __all__ = [
 ]
 
 _GROUPS = {
-    "definitions": "service.definitions",
     "facts": "service.facts",
     "intake": "model.intake",
     "parity": "service.parity",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from steelyard.decisions.model.decision import Asked
-from steelyard.features import EventKind, intake, refusals
+from steelyard.features import intake, refusals
+from steelyard.features.catalogue import EventKind
 from steelyard.kernel import Refusal, RefusalKind
 
 MAX_TEXT = 200
@@ -70,7 +71,7 @@ def read_question(scene: str, body: bytes, *, kind: EventKind, now_ms: int) -> A
 
     Examples
     --------
-    >>> from steelyard.features import FieldType
+    >>> from steelyard.features.catalogue import FieldType
     >>> kind = EventKind("log_in", {"ip": FieldType.TEXT}, ("ip",), "A log-in.", "登录。")
     >>> read_question("log_in", b'{"id": "7", "at_ms": 5, "fields": {"ip": "::1"}}', kind=kind,
     ...               now_ms=5).fields

@@ -18,7 +18,8 @@ from steelyard.decisions.model.decision import (
     decide,
 )
 from steelyard.decisions.model.question import SceneIsUnknown, read_question
-from steelyard.features import Event, EventKind, StreamEngine, catalogue
+from steelyard.features import Event, StreamEngine
+from steelyard.features.catalogue import EventKind, complete
 
 _NAMESPACE = UUID("6c9b0b52-5d2f-5d0c-9a52-1f9b3c0a7e10")
 REMEMBERED = 1_000_000
@@ -97,7 +98,7 @@ class Engine:
         now_ms : business instant
         """
         policy = self.policies[asked.scene]
-        fields = catalogue.complete(asked.scene, asked.at_ms, asked.fields)
+        fields = complete(asked.scene, asked.at_ms, asked.fields)
         sequence = self.stream.sequence + 1
         folded = self.stream.fold(Event(asked.scene, asked.id, asked.at_ms, sequence, fields))
         flags: dict[str, Value] = {}
@@ -153,7 +154,7 @@ def replay(decision: Decision, policy: Policy) -> Decision:
     """
     assert policy.cause == decision.cause
     asked = decision.asked
-    fields = catalogue.complete(asked.scene, asked.at_ms, asked.fields)
+    fields = complete(asked.scene, asked.at_ms, asked.fields)
     judged = policy.judge(inputs_of(fields, decision.values, decision.flags))
     return decide(
         asked,

@@ -20,13 +20,11 @@ from steelyard.decisions.model.inputs import FIELD, ModelInputs, definition_hash
 from steelyard.features import (
     CATALOGUE,
     KINDS,
-    Aggregate,
     Event,
     Feature,
-    Label,
     StreamEngine,
-    complete,
 )
+from steelyard.features.catalogue import Aggregate, Label, complete
 from steelyard.kernel import Refusal, RefusalKind
 
 Progress = Callable[[str, int, int], None]

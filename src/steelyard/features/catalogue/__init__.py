@@ -1,7 +1,8 @@
 """Extension point: what is known about entities, one file per theme.
 
 A new feature is a line in one of these files; every engine then computes it, and the battery of
-`tests/features/test_catalogue.py` checks it.
+`tests/features/test_catalogue.py` checks it. Its door gives what definitions, events and labels are
+made of, and `export`, the definitions as data.
 """
 
 from __future__ import annotations
@@ -11,11 +12,22 @@ from types import MappingProxyType
 
 from steelyard.features.catalogue import credit, log_ins, payments, withdrawals
 from steelyard.features.catalogue.derived import complete
+from steelyard.features.catalogue.exported import export
 from steelyard.features.catalogue.kinds import KINDS as _KINDS
-from steelyard.features.model.definition import Feature
-from steelyard.features.model.event import EventKind
+from steelyard.features.model.definition import Aggregate, Feature
+from steelyard.features.model.event import EventKind, FieldType, Label
 
-__all__ = ["CATALOGUE", "HANDBOOK", "KINDS", "complete"]
+__all__ = [
+    "CATALOGUE",
+    "HANDBOOK",
+    "KINDS",
+    "Aggregate",
+    "EventKind",
+    "FieldType",
+    "Label",
+    "complete",
+    "export",
+]
 
 
 def _by_name(features: Iterable[Feature]) -> Mapping[str, Feature]:
