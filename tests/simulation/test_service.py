@@ -31,7 +31,7 @@ from steelyard.ledger import (
     post,
 )
 from steelyard.parties import NewCustomer, registry
-from steelyard.simulation import Plan, cards, fees, found, town
+from steelyard.simulation import Plan, cards, fees, found, reports, town
 
 from .conftest import PLAN
 
@@ -98,6 +98,21 @@ class Shopper:
         )
         orders = [replace(back, **changes)]
         return self.database.transact(lambda unit: cards.refund_card_payments(unit, orders))[0]
+
+    def report(self, *said: tuple[cards.CardOrder, bool], days: int = 3) -> list[str | None]:
+        """Report payments; returns why each report was declined, None where it was taken."""
+        orders = [
+            reports.CardReport(
+                payment=order.id,
+                at=order.at + timedelta(days=days),
+                card=order.card,
+                is_fraud=is_fraud,
+            )
+            for order, is_fraud in said
+        ]
+        answers = self.database.transact(lambda unit: reports.report_card_payments(unit, orders))
+        assert [answer.id for answer in answers] == [order.id for order, _ in said]
+        return [answer.reason for answer in answers]
 
     def balance(self, account: str, book: str = "town") -> int:
         with self.database.reading() as connection:
@@ -417,6 +432,65 @@ def test_a_merchant_gives_back_what_it_has(shopper: Shopper) -> None:
     shopper.pay(order)
     shopper.database.transact(lambda unit: fees.charge_card_fees(unit, PLAN.opens_on))
     assert shopper.refund(order).reason == "exceeds_debit_limit"
+
+
+# Reports
+
+
+def test_a_report_is_told_at_its_own_instant(shopper: Shopper) -> None:
+    order = shopper.order(777)
+    shopper.pay(order)
+    assert shopper.report((order, True)) == [None]
+    kind, payload = shopper.told()[-1]
+    assert kind == "CardPaymentReported"
+    assert payload == {
+        "payment": str(order.id),
+        "customer": str(shopper.party),
+        "card": str(shopper.card),
+        "is_fraud": True,
+        "amount_minor": 777,
+        "currency": "CNY",
+    }
+    with shopper.database.unit_of_work() as unit:
+        told_at = unit.execute(
+            "SELECT occurred_at FROM events.log WHERE kind = 'simulation.CardPaymentReported'"
+        ).scalar_one()
+    assert told_at == order.at + timedelta(days=3)
+
+
+def test_what_was_said_is_told_once_and_can_be_taken_back(shopper: Shopper) -> None:
+    order = shopper.order(777)
+    shopper.pay(order)
+    assert shopper.report((order, True), (order, True)) == [None, None]
+    assert shopper.report((order, True)) == [None]
+    assert shopper.report((order, False), (order, True), (order, False)) == [None] * 3
+    said = [payload["is_fraud"] for kind, payload in shopper.told() if "Reported" in kind]
+    assert said == [True, False, True, False]
+
+
+def test_only_payments_of_the_card_can_be_reported(
+    shopper: Shopper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "_PAGE", 2)
+    orders = [shopper.order(100 + n) for n in range(7)]
+    declined = shopper.order(60_000)
+    shopper.pay(*orders, declined, gate=Strict())
+    assert shopper.report((shopper.order(1), True)) == ["payment_is_unknown"]
+    assert shopper.report((replace(orders[0], card=uuid4()), True)) == ["payment_is_unknown"]
+    assert shopper.report((orders[0], True), days=-1) == ["report_precedes_payment"]
+    assert shopper.report((orders[0], True), (declined, True), (orders[6], True)) == [None] * 3
+    assert sum("Reported" in kind for kind, _ in shopper.told()) == 3
+
+
+def test_a_batch_of_reports_is_bounded(shopper: Shopper) -> None:
+    order = shopper.order(1)
+    with pytest.raises(cards.TooManyCardPayments):
+        shopper.report(*[(order, True)] * (cards.BATCH + 1))
+
+
+def test_without_a_town_nothing_is_reported(world: Database) -> None:
+    with pytest.raises(town.TownIsNotFounded):
+        world.transact(lambda unit: reports.report_card_payments(unit, []))
 
 
 # Fees

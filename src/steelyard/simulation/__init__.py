@@ -1,7 +1,7 @@
 """The town: customers, merchants and fraudsters living through the doors, out of one seed.
 
-The model is pure; `town`, `cards`, `fees` and `report` are its use cases inside the platform;
-`play_history` and `live` are its life outside, as a client of the HTTP interface.
+The model is pure; `town`, `cards`, `reports`, `fees` and `report` are its use cases inside the
+platform; `play_history` and `live` are its life outside, as a client of the HTTP interface.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from steelyard.simulation.model import (
 
 if TYPE_CHECKING:
     from steelyard.simulation.life import live, play_history
-    from steelyard.simulation.service import cards, fees, report, town
+    from steelyard.simulation.service import cards, fees, report, reports, town
 
 __all__ = [
     "OPENS_ON",
@@ -41,12 +41,13 @@ __all__ = [
     "live",
     "play_history",
     "report",
+    "reports",
     "stream",
     "town",
     "truth",
 ]
 
-_GROUPS = ("cards", "fees", "report", "town")
+_GROUPS = ("cards", "fees", "report", "reports", "town")
 _LIFE = ("live", "play_history")
 
 

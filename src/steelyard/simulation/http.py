@@ -1,4 +1,4 @@
-"""Routes of the town: founding, clock, progress, card payments, refunds, fees."""
+"""Routes of the town: founding, clock, progress, card payments, refunds, reports, fees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from steelyard.base import ClockGoesBackwards, RefusedInProduction, UnitOfWork
 from steelyard.base.http import BodyIn, Read, Write, reading, refusals, writing
-from steelyard.simulation import Plan, cards, fees, town
+from steelyard.simulation import Plan, cards, fees, reports, town
 
 router = APIRouter(prefix="/v1/simulation", tags=["simulation"])
 
@@ -142,6 +142,21 @@ class RefundsIn(BodyIn):
     """Refunds in the order in which they happened."""
 
     refunds: Annotated[list[RefundIn], Field(min_length=1, max_length=cards.BATCH)]
+
+
+class CardReportIn(BodyIn):
+    """What a cardholder, or the card's bank, says about a payment."""
+
+    payment: UUID = Field(description="made or declined")
+    at: AwareDatetime = Field(description="when it is told")
+    card: UUID = Field(description="with which the payment was asked for")
+    is_fraud: bool = Field(True, description="false takes an earlier report back")
+
+
+class CardReportsIn(BodyIn):
+    """Reports in the order in which they were made."""
+
+    reports: Annotated[list[CardReportIn], Field(min_length=1, max_length=cards.BATCH)]
 
 
 class CardAnswerOut(BaseModel):
@@ -309,6 +324,21 @@ def refund_card_payments(body: RefundsIn, write: Lives) -> Response:
         for r in body.refunds
     ]
     return write.run(lambda unit: CardAnswersOut.of(cards.refund_card_payments(unit, orders)))
+
+
+@router.post(
+    "/card-reports", response_model=CardAnswersOut, responses=refusals(*_ON_CARDS, write=True)
+)
+def report_card_payments(body: CardReportsIn, write: Lives) -> Response:
+    """Tell which payments were fraud, days after; said again, it changes nothing."""
+    _refuse_in_production(write)
+    said = [
+        reports.CardReport(
+            payment=r.payment, at=r.at.astimezone(UTC), card=r.card, is_fraud=r.is_fraud
+        )
+        for r in body.reports
+    ]
+    return write.run(lambda unit: CardAnswersOut.of(reports.report_card_payments(unit, said)))
 
 
 @router.post(

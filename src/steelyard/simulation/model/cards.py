@@ -16,8 +16,8 @@ class TooManyCardPayments(Refusal):
     """A batch would hold its transaction open for too long."""
 
     kind = RefusalKind.TOO_LARGE
-    en = "A batch holds at most {most} payments or refunds; this one holds {found}."
-    zh = "每批最多 {most} 笔付款或退款，本批为 {found} 笔。"
+    en = "A batch holds at most {most} payments, refunds or reports; this one holds {found}."
+    zh = "每批最多 {most} 笔付款、退款或举报，本批为 {found} 笔。"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,23 @@ class RefundOrder:
     card: UUID
     account: str
     merchant: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardReport:
+    """What a cardholder, or the card's bank, says about a payment.
+
+    Attributes
+    ----------
+    payment : which was asked for with this card
+    at : instant, UTC, at which it is told
+    is_fraud : whether somebody else paid; False takes an earlier report back
+    """
+
+    payment: UUID
+    at: datetime
+    card: UUID
+    is_fraud: bool
 
 
 class CardOutcome(StrEnum):

@@ -1,4 +1,4 @@
-"""What happens at the terminals, as facts; none of them says whether a payment is fraud."""
+"""What happens at the terminals, as facts; only a report says that a payment was fraud."""
 
 from __future__ import annotations
 
@@ -65,6 +65,25 @@ class CardPaymentRefunded(Fact, kind="simulation.CardPaymentRefunded", version=1
     card: UUID
     account: str
     merchant: UUID
+    amount_minor: int
+    currency: str
+
+
+class CardPaymentReported(Fact, kind="simulation.CardPaymentReported", version=1):
+    """A cardholder, or the card's bank, said whether a payment was fraud; the latest word holds.
+
+    It occurred when it was told, days after the payment.
+
+    Attributes
+    ----------
+    payment : one that was asked for, made or declined
+    customer : party, None where nobody is registered as such; the rest as in `CardPaymentMade`
+    """
+
+    payment: UUID
+    customer: UUID | None
+    card: UUID
+    is_fraud: bool
     amount_minor: int
     currency: str
 
