@@ -14,20 +14,22 @@ from steelyard.base import Database, PlainBusinessClock, UnitOfWork
 from steelyard.base.http import Caller
 from steelyard.cases import (
     Case,
-    CaseGroup,
     CaseKind,
-    CaseOutcome,
     EventRef,
-    Label,
-    Priority,
-    Sla,
-    approval_cases,
     closing,
     open_case,
     reading,
+    upkeep,
+    working,
+)
+from steelyard.cases.service.registry import (
+    CaseGroup,
+    CaseOutcome,
+    Label,
+    Priority,
+    Sla,
     register_group,
     register_kind,
-    working,
 )
 from steelyard.events import PostgresFactLog, drain
 from steelyard.kernel import Refusal, SteppingClock
@@ -120,7 +122,7 @@ class Queue:
         self.wall.advance(timedelta(**by))
 
     def hear(self) -> None:
-        drain(self.database, [approval_cases])
+        drain(self.database, [upkeep.approval_cases])
 
     def facts(self, case: UUID) -> list[tuple[str, dict[str, Any]]]:
         with self.database.reading() as connection:

@@ -20,15 +20,12 @@ from steelyard.base import fact_classes
 from steelyard.cases import (
     Case,
     CaseKind,
-    CaseOutcome,
     CaseState,
-    Colour,
-    Priority,
-    Sla,
-    WorkingHours,
     refusals,
 )
 from steelyard.cases.model.case import MOVES, CaseAction, Claim
+from steelyard.cases.model.kind import CaseOutcome, Priority
+from steelyard.cases.model.sla import Colour, Sla, WorkingHours
 from steelyard.kernel import Refusal, calendar
 from tests.cases.conftest import ANN, BOB, REVIEW
 
@@ -189,10 +186,10 @@ def test_a_kind_is_checked_when_it_is_made() -> None:
 
 
 def test_a_name_stands_for_one_kind() -> None:
-    assert cases.register_kind(REVIEW) is REVIEW
+    assert cases.registry.register_kind(REVIEW) is REVIEW
     other = CaseKind("toys.review", "Other", "其他", REVIEW.sla, REVIEW.outcomes)
     with pytest.raises(AssertionError):
-        cases.register_kind(other)
+        cases.registry.register_kind(other)
 
 
 def test_refusals_speak_both_languages() -> None:

@@ -14,9 +14,7 @@ from steelyard.base.audit import read_audit, verify_audit
 from steelyard.base.http import Caller
 from steelyard.cases import (
     CaseState,
-    Colour,
     EventRef,
-    Priority,
     closing,
     open_case,
     reading,
@@ -24,6 +22,7 @@ from steelyard.cases import (
     upkeep,
     working,
 )
+from steelyard.cases.service.registry import Colour, Priority
 from steelyard.parties import approvals
 from tests.cases.conftest import ALL, ANN, BOB, CAY, EVENT, LEAD, WORKS, Queue, caller
 from tests.conftest import START, Store

@@ -45,12 +45,12 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List cases in the order in which they are worked; closed ones only when asked for."""
-    from steelyard.cases import CaseState, Colour, reading
+    from steelyard.cases import CaseState, reading, registry
 
     wanted = reading.CaseFilter(
         state=None if state is None else _one_of(CaseState, state, "--state"),
         kind=kind,
-        colour=None if colour is None else _one_of(Colour, colour, "--colour"),
+        colour=None if colour is None else _one_of(registry.Colour, colour, "--colour"),
         assignee=assignee,
         subject=subject,
     )

@@ -27,7 +27,7 @@ JOBS = (
     upkeep.verify_books,
     cases.upkeep.sweep_cases,
 )
-CONSUMERS: tuple[events.Consumer, ...] = (parties.account_owners, cases.approval_cases)
+CONSUMERS: tuple[events.Consumer, ...] = (parties.account_owners, cases.upkeep.approval_cases)
 
 
 def routers() -> tuple[APIRouter, ...]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from steelyard.base.http import Cursor, Limit, Read, page_out, reading
 from steelyard.base.http import refusals as refused_by
-from steelyard.cases import CaseState, Colour, refusals, registry
+from steelyard.cases import CaseState, refusals, registry
 from steelyard.cases import reading as cases
 from steelyard.cases.http.wire import (
     CaseFileOut,
@@ -34,7 +34,7 @@ Reads = Annotated[Read, reading("cases.read")]
 def wanted_of(  # noqa: PLR0917  (query parameters)
     state: CaseState | None = None,
     kind: Name | None = None,
-    colour: Colour | None = None,
+    colour: registry.Colour | None = None,
     assignee: Annotated[Ref | None, Query(description="`staff:<id>`, or `me`")] = None,
     subject: Annotated[Ref | None, Query(description="what it is about or linked to")] = None,
     group: Name | None = None,

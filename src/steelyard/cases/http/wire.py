@@ -10,17 +10,7 @@ from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from steelyard.base.http import BodyIn, PageOut
-from steelyard.cases import (
-    Case,
-    CaseGroup,
-    CaseKind,
-    CaseOutcome,
-    CaseState,
-    Colour,
-    Priority,
-    Sla,
-    reading,
-)
+from steelyard.cases import Case, CaseKind, CaseState, reading, registry
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^[^\x00]+$")]
 Name = Annotated[str, StringConstraints(max_length=81, pattern=r"^[a-z][a-z0-9_.]*$")]
@@ -153,7 +143,9 @@ class CaseOut(BaseModel):
     state: CaseState
     version: int
     priority: str
-    colour: Colour = Field(description="at this instant; of a closed case when it was closed")
+    colour: registry.Colour = Field(
+        description="at this instant; of a closed case when it was closed"
+    )
     skill: str
     group: str | None
     signals: int
@@ -328,7 +320,7 @@ class OutcomeOut(BaseModel):
     label: LabelOut | None
 
 
-def _label(outcome: CaseOutcome) -> LabelOut | None:
+def _label(outcome: registry.CaseOutcome) -> LabelOut | None:
     label = outcome.label
     return None if label is None else LabelOut(field=label.field, value=label.value)
 
@@ -342,7 +334,7 @@ class SlaOut(BaseModel):
     red_bp: int
 
     @classmethod
-    def of(cls, sla: Sla) -> SlaOut:
+    def of(cls, sla: registry.Sla) -> SlaOut:
         """Return the wire form of a service level."""
         return cls(
             within_s=int(sla.within.total_seconds()),
@@ -402,7 +394,7 @@ class GroupOut(BaseModel):
     zh: str
 
     @classmethod
-    def of(cls, group: CaseGroup) -> GroupOut:
+    def of(cls, group: registry.CaseGroup) -> GroupOut:
         """Return the wire form of a group."""
         return cls(name=group.name, skill=group.skill, en=group.en, zh=group.zh)
 
@@ -418,7 +410,7 @@ class OpenCasesOut(BaseModel):
     """Cases of a kind and colour that are not closed; ages in whole seconds."""
 
     kind: str
-    colour: Colour
+    colour: registry.Colour
     cases: int
     oldest_at: datetime
     age_s_p50: int
@@ -477,6 +469,6 @@ class StatisticsOut(BaseModel):
         )
 
 
-def priority_of(name: str) -> Priority:
+def priority_of(name: str) -> registry.Priority:
     """Return the priority of a name on the wire."""
-    return Priority[name.upper()]
+    return registry.Priority[name.upper()]

@@ -1,12 +1,30 @@
-"""The kinds of case and the groups, as rooms register them when they are imported."""
+"""The kinds of case and the groups, as rooms register them, and what they are made of."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from steelyard.cases.model.kind import CaseGroup, CaseKind
+from steelyard.cases.model.kind import CaseGroup, CaseKind, CaseOutcome, Label, Priority
 from steelyard.cases.model.refusals import CaseKindIsUnknown, GroupIsUnknown
+from steelyard.cases.model.sla import Colour, Sla, WorkingHours
+
+__all__ = [
+    "LEADS",
+    "CaseGroup",
+    "CaseOutcome",
+    "Colour",
+    "Label",
+    "Priority",
+    "Sla",
+    "WorkingHours",
+    "case_groups",
+    "case_kinds",
+    "group_of",
+    "kind_of",
+    "register_group",
+    "register_kind",
+]
 
 _KINDS: dict[str, CaseKind] = {}
 _GROUPS: dict[str, CaseGroup] = {}

@@ -1,4 +1,4 @@
-"""Upkeep, as a job: claims lapse, colours turn, breaches are written down."""
+"""What moves cases without a person: time, as a job, and approvals, as a consumer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from datetime import timedelta
 from steelyard.base import Fact, UnitOfWork
 from steelyard.base.jobs import Every, JobContext, job
 from steelyard.cases.model.case import Case, CaseAction
+from steelyard.cases.service.approval_cases import approval_cases
 from steelyard.cases.service.facts import CaseBreached, CaseReleased, CaseTurned
 from steelyard.cases.service.moving import move, subject_of, write_lines
 from steelyard.cases.store import case as table
 
+__all__ = ["BATCH", "Swept", "approval_cases", "sweep", "sweep_cases"]
 BATCH = 200
 
 
