@@ -25,8 +25,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from steelyard.features import Event, Feature, StreamEngine
-from steelyard.features.catalogue import Aggregate, EventKind, FieldType
+from steelyard.features import Event, StreamEngine
+from steelyard.features.catalogue import Aggregate, EventKind, Feature, FieldType
 
 HOUR, DAY = 3_600_000, 86_400_000
 SPANS = {"1h": HOUR, "1d": DAY, "7d": 7 * DAY}

@@ -11,12 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from steelyard.features.catalogue import CATALOGUE, KINDS
-from steelyard.features.model.definition import Feature
 from steelyard.features.model.event import Event
 from steelyard.features.model.stream import StreamEngine
 
 if TYPE_CHECKING:
-    from steelyard.features.model import intake, refusals
+    from steelyard.features.model import graph, intake, refusals
     from steelyard.features.model.columns import compute
     from steelyard.features.service import facts, parity
     from steelyard.features.service import profile as profiles
@@ -26,10 +25,10 @@ __all__ = [
     "CATALOGUE",
     "KINDS",
     "Event",
-    "Feature",
     "StreamEngine",
     "compute",
     "facts",
+    "graph",
     "intake",
     "parity",
     "profiles",
@@ -39,6 +38,7 @@ __all__ = [
 
 _GROUPS = {
     "facts": "service.facts",
+    "graph": "model.graph",
     "intake": "model.intake",
     "parity": "service.parity",
     "profiles": "service.profile",

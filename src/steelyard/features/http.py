@@ -10,7 +10,8 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from steelyard.base.http import Read, reading
 from steelyard.base.http import refusals as refused_by
-from steelyard.features import CATALOGUE, Feature, profiles, refusals
+from steelyard.features import CATALOGUE, profiles, refusals
+from steelyard.features.catalogue import Feature
 
 router = APIRouter(prefix="/v1/features", tags=["features"])
 

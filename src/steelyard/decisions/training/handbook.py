@@ -21,10 +21,9 @@ from steelyard.features import (
     CATALOGUE,
     KINDS,
     Event,
-    Feature,
     StreamEngine,
 )
-from steelyard.features.catalogue import Aggregate, Label, complete
+from steelyard.features.catalogue import Aggregate, Feature, Label, complete
 from steelyard.kernel import Refusal, RefusalKind
 
 Progress = Callable[[str, int, int], None]

@@ -23,6 +23,7 @@ __all__ = [
     "KINDS",
     "Aggregate",
     "EventKind",
+    "Feature",
     "FieldType",
     "Label",
     "complete",

@@ -95,8 +95,11 @@ class LinkGraph:
         self._sharers: dict[tuple[str, str], list[str]] = {}
         self._things: dict[str, set[tuple[str, str]]] = {}
 
-    def fold(self, event: Event) -> dict[str, int] | None:
-        """Take the links of an event; the features of its customer as of it, None without one."""
+    def fold(self, event: Event, *, is_asked: bool = True) -> dict[str, int] | None:
+        """Take the links of an event; the features of its customer as of it.
+
+        None without a customer, and where they are not asked for: reading costs more than linking.
+        """
         customer = _text(event.fields.get("customer"))
         if customer is None:
             return None
@@ -105,7 +108,7 @@ class LinkGraph:
             thing = _text(event.fields.get(name))
             if thing is not None:
                 self.link(customer, name, thing)
-        return self.standing(customer).values()
+        return self.standing(customer).values() if is_asked else None
 
     def hear(self, label: Label, customer: str) -> None:
         """Take a label about an event of a customer: true of any makes it known as bad."""

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from steelyard.features.catalogue import complete
-from steelyard.features.model.event import Event, Value
+from steelyard.features.catalogue import KINDS, complete
+from steelyard.features.model.event import Event, Label, Value
 
 Payload = Mapping[str, Any]
 _Fields = Callable[[Payload], dict[str, Value] | None]
@@ -33,6 +33,30 @@ class Draft(NamedTuple):
         """Return the event at its place, with what follows from its fields."""
         fields = complete(self.kind, self.at_ms, self.fields)
         return Event(self.kind, self.id, self.at_ms, sequence, fields)
+
+
+class LabelDraft(NamedTuple):
+    """What became known about an event, that has no place in the order yet.
+
+    Attributes
+    ----------
+    kind, id : of the event
+    at_ms : from when on it is known
+    field : the label of the kind
+    value : 1 or 0
+    customer : of the event, where the fact says whose it was
+    """
+
+    kind: str
+    id: str
+    at_ms: int
+    field: str
+    value: int
+    customer: str | None = None
+
+    def label(self, sequence: int) -> Label:
+        """Return the label at its place."""
+        return Label(self.kind, self.id, self.at_ms, sequence, self.field, self.value)
 
 
 def _picked(payload: Payload, names: str) -> dict[str, Value]:
@@ -73,12 +97,42 @@ _READERS: Mapping[str, tuple[tuple[str, str, _Fields], ...]] = {
     "parties.SessionOpened@1": (("log_in", "session", _log_in),),
     "parties.CustomerRegistered@1": (("sign_up", "party", _sign_up),),
 }
-HEARD: tuple[str, ...] = tuple(_READERS)
-"""Facts by name and version that become events; whoever reads the log for an engine hears these."""
 
 
-def drafts(name: str, occurred_at: datetime, payload: str | bytes) -> tuple[Draft, ...]:
-    """Return the events in a fact; none in one that is not about features.
+def _closed(payload: Payload, at_ms: int) -> LabelDraft | None:
+    """Return the label that the closing of a case proves; what is no label of its kind is none."""
+    kind = KINDS.get(payload.get("event_kind") or "")
+    field = payload.get("label_field")
+    if kind is None or field not in kind.labels:
+        return None
+    noun, _, customer = str(payload.get("about")).partition(":")
+    return LabelDraft(
+        kind.name,
+        payload["event_id"],
+        payload["known_at_ms"],
+        field,
+        payload["label_value"],
+        customer if noun == "customer" else None,
+    )
+
+
+def _reported(payload: Payload, at_ms: int) -> LabelDraft:
+    customer, value = payload.get("customer"), int(payload["is_fraud"])
+    return LabelDraft("card_payment", payload["payment"], at_ms, "is_fraud", value, customer)
+
+
+_TELLERS: Mapping[str, Callable[[Payload, int], LabelDraft | None]] = {
+    "cases.CaseClosed@1": _closed,
+    "simulation.CardPaymentReported@1": _reported,
+}
+HEARD: tuple[str, ...] = (*_READERS, *_TELLERS)
+"""Facts by name and version that become events or labels; who reads the log hears these."""
+
+
+def drafts(
+    name: str, occurred_at: datetime, payload: str | bytes
+) -> tuple[Draft | LabelDraft, ...]:
+    """Return the events and labels in a fact; none in one that is not about features.
 
     Parameters
     ----------
@@ -96,14 +150,17 @@ def drafts(name: str, occurred_at: datetime, payload: str | bytes) -> tuple[Draf
     >>> drafts("parties.SessionOpened@1", at, '{"owner": "staff:1", "factors": []}')
     ()
     """
-    readers = _READERS.get(name)
-    if readers is None:
+    readers, teller = _READERS.get(name), _TELLERS.get(name)
+    if readers is None and teller is None:
         return ()
     content = msgspec.json.decode(payload)
     # Whole milliseconds from whole microseconds: a float of seconds would not be exact.
     at_ms = int(occurred_at.timestamp()) * 1_000 + occurred_at.microsecond // 1_000
+    if teller is not None:
+        label = teller(content, at_ms)
+        return () if label is None else (label,)
     made = []
-    for kind, id_, fields_of in readers:
+    for kind, id_, fields_of in readers or ():
         fields = fields_of(content)
         if fields is not None:
             made.append(Draft(kind, str(content[id_]), at_ms, fields))

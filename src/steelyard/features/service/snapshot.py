@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import zlib
+from hashlib import sha256
+
+import msgspec
 
 from steelyard.base import Database, UnitOfWork
 from steelyard.features.model import dump
+from steelyard.features.model.graph import LinkGraph
 from steelyard.features.model.stream import StreamEngine
 from steelyard.features.store import snapshot as table
 
@@ -13,18 +17,28 @@ KEPT = 2
 """Snapshots of a shard that are kept; the one before the last is there if the last is bad."""
 
 
-def save(unit: UnitOfWork, engine: StreamEngine, *, shard: int = 0) -> int:
-    """Store the state of an engine; the sequence up to which it reaches.
+_DUMPED = tuple[list[tuple[str, str, list[str]]], list[str], list[str]]
 
-    Only what was committed may be in it: the owner of a shard calls this between two batches, in a
-    transaction that checks its epoch.
+
+def digest(engine: StreamEngine, graph: LinkGraph) -> str:
+    """Return the SHA-256, in hex, of all that can still have an effect on an answer of the two."""
+    linked = msgspec.msgpack.encode(graph.dump())
+    return sha256(engine.digest().encode() + linked).hexdigest()
+
+
+def save(unit: UnitOfWork, engine: StreamEngine, graph: LinkGraph, *, shard: int = 0) -> int:
+    """Store the state of an engine and its graph; the sequence up to which it reaches.
+
+    Only what was committed may be in it: who folds behind the log calls this, or the owner of a
+    shard when nothing of it waits to be written.
     """
+    state = msgspec.msgpack.encode((engine.snapshot(), graph.dump()))
     row = table.StoredSnapshot(
         shard=shard,
         fold_seq=engine.sequence,
         definitions=dump.definitions(engine.features, engine.kinds),
-        digest=engine.digest(),
-        state=zlib.compress(engine.snapshot(), 1),
+        digest=digest(engine, graph),
+        state=zlib.compress(state, 1),
         taken_at=unit.now,
     )
     table.insert(unit.connection, row, keep=KEPT)
@@ -33,11 +47,15 @@ def save(unit: UnitOfWork, engine: StreamEngine, *, shard: int = 0) -> int:
 
 def restore(
     database: Database, engine: StreamEngine, *, shard: int = 0, up_to: int = 2**63 - 1
-) -> int | None:
+) -> LinkGraph | None:
     """Take over the latest state of these definitions that reaches no further than `up_to`.
 
-    The sequence behind which the log is to be replayed; None if there is no such snapshot, or if it
-    does not come out as it was taken, and the engine stands as it was: then all is replayed.
+    Returns
+    -------
+    LinkGraph or None
+        The graph beside the engine, whose `sequence` says behind what the log is to be replayed.
+        None if there is no such snapshot, or if it does not come out as it was taken, and the
+        engine stands as it was: then all is replayed.
     """
     wanted = dump.definitions(engine.features, engine.kinds)
     with database.reading() as connection:
@@ -46,10 +64,14 @@ def restore(
         return None
     before = engine.snapshot()
     try:
-        engine.restore(zlib.decompress(row.state))
-    except (ValueError, zlib.error):
+        stream, dumped = msgspec.msgpack.decode(
+            zlib.decompress(row.state), type=tuple[bytes, _DUMPED]
+        )
+        engine.restore(stream)
+    except (ValueError, msgspec.MsgspecError, zlib.error):
         return None
-    if engine.digest() != row.digest:
+    graph = LinkGraph.load(dumped)
+    if digest(engine, graph) != row.digest:
         engine.restore(before)
         return None
-    return row.fold_seq
+    return graph
