@@ -5,10 +5,13 @@ from steelyard.decisions.model.question import (
     MAX_QUESTION,
     QUESTION_REFUSALS,
     QuestionIsTooLarge,
+    SceneIsUnknown,
 )
-from steelyard.decisions.service.client import OwnerClient
+from steelyard.decisions.model.reasons import text_of
+from steelyard.decisions.service.client import OwnerClient, Told
 from steelyard.decisions.service.engine import Policy
 from steelyard.decisions.service.gate import OwnerGate
+from steelyard.decisions.service.line import OwnerLine
 from steelyard.decisions.service.log import (
     DecisionDoesNotLetPass,
     DecisionIsExpired,
@@ -41,15 +44,19 @@ __all__ = [
     "OwnerClient",
     "OwnerGate",
     "OwnerIsAway",
+    "OwnerLine",
     "Policy",
     "PolicyIsUnknown",
     "QuestionIsTooLarge",
+    "SceneIsUnknown",
     "TenureIsOver",
+    "Told",
     "Use",
     "consume",
     "consume_all",
     "newest_decisions",
     "read_decision",
     "replay_decision",
+    "text_of",
     "verify_log",
 ]

@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
-from steelyard.base.http import PROBLEM, Cursor, Limit, PageOut, Read, body_of, page_out, reading
+from steelyard.base.http import Cursor, Limit, PageOut, Read, page_out, reading
 from steelyard.base.http import refusals as refused_by
 from steelyard.decisions import (
     QUESTION_REFUSALS,
@@ -21,13 +20,14 @@ from steelyard.decisions import (
     read_decision,
     verify_log,
 )
+from steelyard.decisions.http.forward import SCENE, ForwardedRoute, connected, texts_of
 from steelyard.kernel import CursorIsInvalid
 
-router = APIRouter(prefix="/v1/decisions", tags=["decisions"])
+router = APIRouter(prefix="/v1/decisions", tags=["decisions"], lifespan=connected)
 
 Reads = Annotated[Read, reading("decisions.read")]
 Asks = Annotated[Read, reading("decisions.ask")]
-Scene = Annotated[str, Path(max_length=40, description="scene", examples=["card_payment"])]
+Scene = Annotated[str, Path(pattern=SCENE, description="scene", examples=["card_payment"])]
 Word = Annotated[str, Query(max_length=200)]
 
 _QUESTION: dict[str, Any] = {
@@ -70,6 +70,7 @@ class AnswerOut(BaseModel):
     outcome: str = Field(description="approve, limit, step_up, hold, review or decline")
     score: int | None = Field(description="0 harmless to 1000")
     reasons: list[str] = Field(description="stable codes, most weighty first")
+    texts: list[str] = Field(description="what a customer is told of each, as Accept-Language asks")
     limit_minor: int | None
     policy: str = Field(description="`policy.<name>@<version>`")
     degraded: str = Field(description="why not everything was asked; empty if it was")
@@ -91,8 +92,8 @@ class DecisionOut(AnswerOut):
     hash: str
 
     @classmethod
-    def of(cls, line: Line) -> DecisionOut:
-        """Return the wire form of a line of the log."""
+    def of(cls, line: Line, language: str) -> DecisionOut:
+        """Return the wire form of a line of the log, its reasons told in a language."""
         it = line.decision
         return cls(
             id=it.id,
@@ -100,6 +101,7 @@ class DecisionOut(AnswerOut):
             outcome=it.outcome,
             score=it.score,
             reasons=list(it.reasons),
+            texts=list(texts_of(it.reasons, language)),
             limit_minor=it.limit_minor,
             policy=it.cause,
             degraded=it.degraded,
@@ -131,18 +133,19 @@ class ChainOut(BaseModel):
     first_bad: int | None
 
 
-@router.post(
+def ask(scene: Scene, read: Asks) -> AnswerOut:
+    """Decide on an event, durably; asked again with the same event, the answer is the same."""
+    raise AssertionError("a forwarded route is answered before it comes to this")
+
+
+router.add_api_route(
     "/{scene}",
-    response_model=AnswerOut,
+    ask,
+    methods=["POST"],
+    route_class_override=ForwardedRoute,
     responses=refused_by(*QUESTION_REFUSALS, OwnerIsAway),
     openapi_extra=_QUESTION,
 )
-def ask(scene: Scene, body: Annotated[bytes, Depends(body_of)], read: Asks) -> Response:
-    """Decide on an event, durably; asked again with the same event, the answer is the same."""
-    told = read.platform.decision_owner.ask(scene, body)
-    if told.is_refusal:
-        return JSONResponse(told.problem(read.language), told.status, media_type=PROBLEM)
-    return Response(told.body, 200, media_type="application/json")
 
 
 @router.get("", response_model=DecisionPage, responses=refused_by(CursorIsInvalid))
@@ -159,7 +162,7 @@ def list_decisions(  # noqa: PLR0917  (query parameters)
         page = newest_decisions(
             connection, scene=scene, outcome=outcome, subject=subject, cursor=cursor, limit=limit
         )
-    return page_out(DecisionPage, page, DecisionOut.of)
+    return page_out(DecisionPage, page, lambda line: DecisionOut.of(line, read.language))
 
 
 @router.get("/chain", response_model=ChainOut, responses=refused_by())
@@ -174,4 +177,4 @@ def read_chain(read: Reads) -> ChainOut:
 def read_one(id: UUID, read: Reads) -> DecisionOut:
     """Show a decision with all that it was made of."""
     with read.database.reading() as connection:
-        return DecisionOut.of(read_decision(connection, id))
+        return DecisionOut.of(read_decision(connection, id), read.language)
