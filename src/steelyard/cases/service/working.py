@@ -1,6 +1,7 @@
 """Working: people take cases, put notes and evidence to them, and pass them on.
 
-Every verb takes the caller: it demands the skill of the case besides the entitlement of the route.
+Every verb of a person takes the caller: it demands the skill of the case besides the entitlement of
+the route. `attach` is the verb of the room that opened the case.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from steelyard.base import UnitOfWork
+from steelyard.base.telemetry.masking import mask_text
 from steelyard.cases.model.case import Case, CaseAction, Claim, must_be_a_person
 from steelyard.cases.model.kind import WORK, Priority
 from steelyard.cases.model.refusals import (
@@ -35,6 +37,7 @@ __all__ = [
     "add_evidence",
     "add_note",
     "assign",
+    "attach",
     "claim",
     "claim_next",
     "escalate",
@@ -209,6 +212,28 @@ def add_evidence(
         return present
     detail = {"kind": kind, "reference": reference, "content_hash": content_hash}
     return move(unit, present, present, CaseAction.EVIDENCE, detail=detail)
+
+
+def attach(
+    unit: UnitOfWork, case: UUID, text: str, *, kind: str, reference: str, content_hash: str
+) -> Case:
+    """Put to a case what the room that opened it knows: a note, and evidence of what it says.
+
+    No claim or skill is asked for, as in `closing.conclude`. What looks personal in the note is
+    masked.
+
+    Refusals
+    --------
+    case_is_unknown, reference_is_malformed
+    """
+    check_reference(reference, "reference")
+    present = table.lock(unit.connection, case)
+    present.moved(CaseAction.NOTE)
+    trail.insert_note(unit.connection, case, Note(unit.now, unit.actor, mask_text(text)))
+    evidence = Evidence(kind, reference, content_hash, unit.now, unit.actor)
+    trail.insert_evidence(unit.connection, case, evidence)
+    detail = {"kind": kind, "reference": reference, "content_hash": content_hash}
+    return move(unit, present, present, CaseAction.NOTE, detail=detail)
 
 
 def link(unit: UnitOfWork, case: UUID, target: str, *, by: Caller) -> Case:
