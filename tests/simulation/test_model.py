@@ -33,6 +33,7 @@ from steelyard.simulation.model import (
     CardPayment,
     Deposit,
     DepositKind,
+    FraudReport,
     Handbook,
     Income,
     Profile,
@@ -93,7 +94,9 @@ def test_the_same_seed_gives_the_same_bytes_for_ever() -> None:
     """A changed digest is a changed town: histories played before could not be continued."""
     town = found(Plan(20260105, 50, 100, OPENS_ON))
     every = [action for on in days_of(town, 30) for action in day(town, on)]
-    assert digest(every) == "ce109253bd84b9dc1e5a5479add12ca65fad83bd78147419b7e1ba0969240406"
+    quiet = [action for action in every if not isinstance(action, FraudReport)]
+    assert digest(quiet) == "ce109253bd84b9dc1e5a5479add12ca65fad83bd78147419b7e1ba0969240406"
+    assert digest(every) == "7e5f0216b1d93b003ae4888f18c50b888117f081e9f91730153972c04a408adc"
 
 
 @settings(max_examples=20, deadline=None)
@@ -253,8 +256,9 @@ def test_ids_are_unlike_each_other_and_amounts_positive(plan: Plan, ahead: int) 
     things += [i for each in town.merchants for i in (each.id, each.account_id)]
     things += [each.id for each in town.terminals]
     assert len(things) == len(set(things))
-    assert all(act.amount_minor > 0 for act in acts if not isinstance(act, SignUp))
-    assert all(act.currency == "CNY" for act in acts if not isinstance(act, SignUp))
+    moved = [act for act in acts if not isinstance(act, SignUp | FraudReport)]
+    assert all(act.amount_minor > 0 for act in moved)
+    assert all(act.currency == "CNY" for act in moved)
 
 
 @given(on=st.dates(date(2000, 1, 1), date(2100, 12, 1)), pay_day=st.integers(8, 12))
@@ -272,14 +276,39 @@ def test_a_salary_comes_once_a_month_on_a_weekday(on: date, pay_day: int) -> Non
 # --- fraud and its truth
 
 
-def test_no_action_says_what_is_fraud() -> None:
-    """Fraud changes the amount of a payment, which a thief would change, and nothing else."""
+def test_fraud_is_reported_within_a_fortnight_or_never() -> None:
+    town = small_town(FULL_OF_FRAUD)
+    days = days_of(town, 40)
+    paid = {act.id: act for on in days for act in day(town, on) if isinstance(act, CardPayment)}
+    frauds = {payment for on in days[:26] for payment in truth(town, on).scenarios}
+    told = [act for on in days for act in day(town, on) if isinstance(act, FraudReport)]
+    waited: Counter[int] = Counter()
+    for report in told:
+        payment = paid[report.payment_id]
+        assert (report.card_id, report.customer_id) == (payment.card_id, payment.customer_id)
+        days_later = report.at.astimezone(BEIJING).date() - payment.at.astimezone(BEIJING).date()
+        waited[days_later.days] += 1
+    assert set(waited) == set(range(1, 15))
+    assert len({report.payment_id for report in told}) == len(told)
+    assert {report.payment_id for report in told} <= {
+        payment for on in days for payment in truth(town, on).scenarios
+    }
+    known = frauds & {report.payment_id for report in told}
+    assert 0.85 < len(known) / len(frauds) < 0.95
+    assert not any(
+        isinstance(act, FraudReport) for on in days for act in day(small_town(WITHOUT_FRAUD), on)
+    )
+
+
+def test_no_action_of_the_day_says_what_is_fraud() -> None:
+    """Fraud changes the amount of a payment, and nothing else until it is reported."""
     with_fraud, without = small_town(FULL_OF_FRAUD), small_town(WITHOUT_FRAUD)
     seen: Counter[Scenario | None] = Counter()
     for on in days_of(with_fraud, 12):
         labels = truth(with_fraud, on)
         assert truth(without, on).scenarios == {}
-        pairs = list(zip(day(with_fraud, on), day(without, on), strict=True))
+        acts = [act for act in day(with_fraud, on) if not isinstance(act, FraudReport)]
+        pairs = list(zip(acts, day(without, on), strict=True))
         for act, genuine in pairs:
             if not isinstance(act, CardPayment):
                 assert isinstance(act, Refund) or act == genuine

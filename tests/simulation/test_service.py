@@ -83,7 +83,7 @@ class Shopper:
         return replace(order, **changes)
 
     def pay(self, *orders: cards.CardOrder, gate: Any = None) -> tuple[cards.CardAnswer, ...]:
-        verdicts = cards.ask_about_payments(gate or NoPolicyGate(), orders)
+        verdicts = cards.ask_about_payments(self.database, gate or NoPolicyGate(), orders)
         return self.database.transact(lambda unit: cards.pay_by_card(unit, orders, verdicts))
 
     def refund(self, order: cards.CardOrder, **changes: Any) -> cards.CardAnswer:
@@ -331,6 +331,7 @@ def test_a_payment_moves_money_with_the_gates_cause_and_is_told(shopper: Shopper
         assert movement.cause == "strict@3"
     facts, asked_at = gate.asked
     assert asked_at == order.at
+    assert facts["customer"] == shopper.party
     assert set(facts) == {
         "customer", "card", "account", "merchant", "terminal", "amount_minor",
         "currency",

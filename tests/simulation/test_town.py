@@ -38,7 +38,7 @@ from steelyard.simulation.life import Pace, Stopped, TownClient
 from steelyard.simulation.life.client import TownWasRefused
 from steelyard.simulation.life.present import RESTING, Life
 from steelyard.simulation.life.upcoming import Upcoming
-from steelyard.simulation.model import CardPayment, Deposit, midnight
+from steelyard.simulation.model import CardPayment, Deposit, FraudReport, midnight
 from steelyard.simulation.model.schedule import errands, history_spans, live_spans
 
 from .conftest import PLAN, PLAYED, REAL, served
@@ -185,6 +185,24 @@ def test_a_history_is_what_the_model_says(played: Database) -> None:
         assert min(wallet.balance_minor for wallet in wallets) >= 0
 
 
+def test_fraud_is_told_when_it_is_reported(played: Database) -> None:
+    said = [
+        act
+        for act in actions_between(found(PLAN), OPENS_AT, OPENS_AT + timedelta(days=PLAYED))
+        if isinstance(act, FraudReport)
+    ]
+    with played.unit_of_work() as unit:
+        rows = unit.execute(
+            "SELECT subject, occurred_at, payload FROM events.log"
+            " WHERE kind = 'simulation.CardPaymentReported' ORDER BY sequence"
+        ).all()
+    assert said
+    assert {(row.subject, row.occurred_at, row.payload["payment"]) for row in rows} == {
+        (f"card:{act.card_id}", act.at, str(act.payment_id)) for act in said
+    }
+    assert all(row.payload["is_fraud"] for row in rows)
+
+
 def test_facts_bear_the_instant_of_the_action_and_no_label(played: Database) -> None:
     database = played
     people = found(PLAN)
@@ -203,7 +221,7 @@ def test_facts_bear_the_instant_of_the_action_and_no_label(played: Database) -> 
     with database.unit_of_work() as unit:
         rows = unit.execute(
             "SELECT kind, subject, occurred_at, payload FROM events.log"
-            " WHERE kind LIKE 'simulation.CardPayment%' AND kind NOT LIKE '%Refunded'"
+            " WHERE kind IN ('simulation.CardPaymentMade', 'simulation.CardPaymentDeclined')"
         ).all()
     assert len(rows) == len(payments)
     shapes = set()
@@ -603,9 +621,9 @@ def test_a_quiet_span_has_deposits_and_no_shopping() -> None:
     acts = day(found(PLAN), date(2026, 1, 16))
     busy, quiet = errands(acts), errands(acts, is_quiet=True)
     assert len(busy.payments) > 3
-    assert quiet.payments == quiet.refunds == ()
+    assert quiet.payments == quiet.refunds == quiet.reports == ()
     assert quiet.deposits == busy.deposits
-    kinds = (busy.sign_ups, busy.deposits, busy.payments, busy.refunds)
+    kinds = (busy.sign_ups, busy.deposits, busy.payments, busy.refunds, busy.reports)
     assert sum(len(of_kind) for of_kind in kinds) == len(acts)
 
 
@@ -621,4 +639,4 @@ def test_upcoming_is_read_in_order_and_cut_where_it_is_asked() -> None:
         assert len(some) <= 7
         taken += some
     assert taken == acts
-    assert len({type(act) for act in taken}) == 4
+    assert len({type(act) for act in taken}) == 5

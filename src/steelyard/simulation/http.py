@@ -118,6 +118,12 @@ class CardPaymentIn(BodyIn):
     terminal: UUID
     amount_minor: Annotated[int, Field(gt=0, lt=2**53)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    device: _Code | None = Field(None, description="from which it is asked for; null: not known")
+    ip: _Code | None = Field(None, description="address of the net; null: not known")
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = Field(
+        None, description="ISO 3166; null: not known"
+    )
+    is_online: bool | None = Field(None, description="null: not known")
 
 
 class CardPaymentsIn(BodyIn):
@@ -300,10 +306,14 @@ def pay_by_card(body: CardPaymentsIn, write: Lives) -> Response:
             terminal=p.terminal,
             amount_minor=p.amount_minor,
             currency=p.currency,
+            device=p.device,
+            ip=p.ip,
+            country=p.country,
+            is_online=p.is_online,
         )
         for p in body.payments
     ]
-    verdicts = cards.ask_about_payments(write.platform.gate, orders)
+    verdicts = cards.ask_about_payments(write.database, write.platform.gate, orders)
     return write.run(lambda unit: CardAnswersOut.of(cards.pay_by_card(unit, orders, verdicts)))
 
 

@@ -8,7 +8,15 @@ from datetime import date, timedelta
 from typing import Any, TypeVar
 
 from steelyard.simulation.life.client import TownClient
-from steelyard.simulation.model import CURRENCY, CardPayment, Deposit, Refund, SignUp, Town
+from steelyard.simulation.model import (
+    CURRENCY,
+    CardPayment,
+    Deposit,
+    FraudReport,
+    Refund,
+    SignUp,
+    Town,
+)
 from steelyard.simulation.model.schedule import Errands, Span
 from steelyard.simulation.model.state import (
     BOOK,
@@ -35,12 +43,13 @@ class Tally:
     declined: int = 0
     refunds: int = 0
     refunds_declined: int = 0
+    reports: int = 0
     days_closed: int = 0
 
     @property
     def actions(self) -> int:
         """How many things people did."""
-        return self.sign_ups + self.deposits + self.payments + self.refunds
+        return self.sign_ups + self.deposits + self.payments + self.refunds + self.reports
 
 
 class Messenger:
@@ -69,6 +78,8 @@ class Messenger:
             self._pay(f"{self._name(span)}/payments/{number}", payments)
         for number, refunds in _chunks(errands.refunds):
             self._refund(f"{self._name(span)}/refunds/{number}", refunds)
+        for number, reports in _chunks(errands.reports):
+            self._report(f"{self._name(span)}/reports/{number}", reports)
         if span.ends_the_day:
             self._close_day(span.on)
 
@@ -182,6 +193,20 @@ class Messenger:
         )
         self.tally.refunds += len(refunds)
         self.tally.refunds_declined += _declined(answers)
+
+    def _report(self, key: str, reports: Sequence[FraudReport]) -> None:
+        """Tell of fraud; a payment that was never asked for (a pause was quiet) is told in vain."""
+        self.client.post(
+            "/v1/simulation/card-reports",
+            key,
+            {
+                "reports": [
+                    {"payment": report.payment_id, "at": report.at, "card": report.card_id}
+                    for report in reports
+                ]
+            },
+        )
+        self.tally.reports += len(reports)
 
     def _close_day(self, on: date) -> None:
         """Charge the card fees of the day, then move both books to the next."""

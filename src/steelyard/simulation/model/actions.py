@@ -1,4 +1,4 @@
-"""What the people of the town do, as facts: nothing here says whether a payment is fraud."""
+"""What the people of the town do, as facts: only a report says that a payment was fraud."""
 
 from __future__ import annotations
 
@@ -118,7 +118,25 @@ class Refund:
     currency: str
 
 
-Action = SignUp | Deposit | CardPayment | Refund
+@dataclass(frozen=True, slots=True)
+class FraudReport:
+    """A cardholder finds a payment on the statement that somebody else has made.
+
+    Attributes
+    ----------
+    id : of the action
+    at : instant, UTC, one to fourteen days after the payment
+    payment_id, customer_id, card_id : the payment, whose it was, and with what it was asked for
+    """
+
+    id: UUID
+    at: datetime
+    payment_id: UUID
+    customer_id: UUID
+    card_id: UUID
+
+
+Action = SignUp | Deposit | CardPayment | Refund | FraudReport
 
 
 def digest(actions: Iterable[Action]) -> str:

@@ -33,6 +33,8 @@ class CardOrder:
     account, merchant_account : codes in the town's book: who pays, who is paid
     amount_minor : positive
     currency : ISO 4217
+    device, ip, country : from where, ISO 3166 for the last; None where it is not known
+    is_online : whether nobody stands at the terminal; None where it is not known
     """
 
     id: UUID
@@ -45,6 +47,10 @@ class CardOrder:
     terminal: UUID
     amount_minor: int
     currency: str
+    device: str | None = None
+    ip: str | None = None
+    country: str | None = None
+    is_online: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

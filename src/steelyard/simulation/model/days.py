@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,10 +15,12 @@ from steelyard.simulation.model.actions import (
     CardPayment,
     Deposit,
     DepositKind,
+    FraudReport,
     Refund,
     SignUp,
 )
 from steelyard.simulation.model.draws import below, entropy, uniform
+from steelyard.simulation.model.fraud import LONGEST_DELAY_DAYS, report_of
 from steelyard.simulation.model.handbook import (
     Compromised,
     Scenario,
@@ -85,6 +88,7 @@ def day(town: Town, on: date) -> tuple[Action, ...]:
         acts += _income(town, customer, on)
     acts += [labelled.payment for labelled in _payments(town, on)]
     acts += _refunds(town, on)
+    acts += _reports(town, on)
     acts.sort(key=lambda act: (act.at, act.id))
     return tuple(acts)
 
@@ -174,13 +178,37 @@ def _income(town: Town, customer: Customer, on: date) -> list[Action]:
     ]
 
 
-def _payments(town: Town, on: date) -> Iterator[_Labelled]:
-    """Yield the payments of a day with the truth about them, customer by customer."""
+@lru_cache(maxsize=2)
+def _payments(town: Town, on: date) -> tuple[_Labelled, ...]:
+    """Return the payments of a day with the truth about them, customer by customer.
+
+    Kept for the next day, whose reports may be about them; so a town is drawn once, not twice.
+    """
     if on < town.plan.opens_on:
-        return
+        return ()
     stolen = _stolen(town, on)
-    for customer in town.customers:
-        yield from _pays(town, customer, on, stolen)
+    return tuple(
+        labelled for customer in town.customers for labelled in _pays(town, customer, on, stolen)
+    )
+
+
+@lru_cache(maxsize=2 * LONGEST_DELAY_DAYS)
+def _told(town: Town, paid_on: date) -> tuple[FraudReport, ...]:
+    """Return the reports of the fraud of one day, on whatever day they come."""
+    reports = (
+        report_of(town.streams, labelled.payment)
+        for labelled in _payments(town, paid_on)
+        if labelled.scenario is not None
+    )
+    return tuple(report for report in reports if report is not None)
+
+
+def _reports(town: Town, on: date) -> Iterator[FraudReport]:
+    """Yield the reports of a day, about payments of the fortnight before it."""
+    for days in range(LONGEST_DELAY_DAYS, 0, -1):
+        for report in _told(town, on - timedelta(days=days)):
+            if report.at.astimezone(BEIJING).date() == on:
+                yield report
 
 
 def _stolen(town: Town, on: date) -> Compromised:

@@ -6,7 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from steelyard.simulation.model.actions import Action, CardPayment, Deposit, Refund, SignUp
+from steelyard.simulation.model.actions import (
+    Action,
+    CardPayment,
+    Deposit,
+    FraudReport,
+    Refund,
+    SignUp,
+)
 from steelyard.simulation.model.town import BEIJING, midnight
 
 SPAN = timedelta(hours=6)
@@ -83,21 +90,23 @@ class Errands:
     """The actions of a span by kind, in the order in which the kinds are sent.
 
     A wallet is there before money comes to it, and money before it is spent: within a span,
-    deposits come before payments, and refunds (of payments of earlier days) last.
+    deposits come before payments, and refunds and reports (of payments of earlier days) last.
     """
 
     sign_ups: tuple[SignUp, ...]
     deposits: tuple[Deposit, ...]
     payments: tuple[CardPayment, ...]
     refunds: tuple[Refund, ...]
+    reports: tuple[FraudReport, ...]
 
 
 def errands(actions: Iterable[Action], *, is_quiet: bool = False) -> Errands:
-    """Sort the actions of a span by kind; of a quiet one, payments and refunds are left out."""
+    """Sort the actions of a span by kind; in a quiet one nobody shops, refunds or reports."""
     sign_ups: list[SignUp] = []
     deposits: list[Deposit] = []
     payments: list[CardPayment] = []
     refunds: list[Refund] = []
+    reports: list[FraudReport] = []
     for action in actions:
         match action:
             case SignUp():
@@ -108,6 +117,10 @@ def errands(actions: Iterable[Action], *, is_quiet: bool = False) -> Errands:
                 payments.append(action)
             case Refund() if not is_quiet:
                 refunds.append(action)
+            case FraudReport() if not is_quiet:
+                reports.append(action)
             case _:
                 pass
-    return Errands(tuple(sign_ups), tuple(deposits), tuple(payments), tuple(refunds))
+    return Errands(
+        tuple(sign_ups), tuple(deposits), tuple(payments), tuple(refunds), tuple(reports)
+    )

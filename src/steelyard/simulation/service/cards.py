@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from steelyard.base import Gate, Question, UnitOfWork, Verdict
+from steelyard.base import Database, Gate, Question, UnitOfWork, Verdict
 from steelyard.base import Outcome as GateOutcome
 from steelyard.decisions import (
     DecisionDoesNotLetPass,
@@ -69,36 +69,45 @@ UNKNOWN_PARTY = "party_is_unknown"
 """Why an order is declined whose customer or merchant was never registered."""
 
 
-def ask_about_payments(gate: Gate, orders: Sequence[CardOrder]) -> tuple[Verdict, ...]:
+def ask_about_payments(
+    database: Database, gate: Gate, orders: Sequence[CardOrder]
+) -> tuple[Verdict, ...]:
     """Ask the gate about each payment; before the unit of work opens.
 
     The gate is asked as of the instant at which the card was shown, and is told what a real
-    acquirer would know of the payment.
+    acquirer would know of the payment. Customer and merchant are the parties, as in the facts:
+    who has paid without a gate before is no stranger to it.
 
     Refusals
     --------
     too_many_card_payments
     """
     _check(orders)
+    with database.reading() as connection:
+        parties = registry.find_origins(connection, _origins(orders))
     return gate.ask_all(
-        SCENE,
-        [
-            Question(
-                str(order.id),
-                order.at,
-                {
-                    "customer": order.customer,
-                    "card": order.card,
-                    "account": order.account,
-                    "merchant": order.merchant,
-                    "terminal": order.terminal,
-                    "amount_minor": order.amount_minor,
-                    "currency": order.currency,
-                },
-            )
-            for order in orders
-        ],
+        SCENE, [Question(str(order.id), order.at, _facts(order, parties)) for order in orders]
     )
+
+
+def _facts(order: CardOrder, parties: Mapping[str, UUID]) -> dict[str, object]:
+    """Return what the gate is told; what is not known of a payment is left out."""
+    known: dict[str, object] = {
+        "customer": parties.get(customer_origin(order.customer)),
+        "card": order.card,
+        "account": order.account,
+        "merchant": parties.get(merchant_origin(order.merchant)),
+        "terminal": order.terminal,
+        "amount_minor": order.amount_minor,
+        "currency": order.currency,
+    }
+    more = {
+        "device": order.device,
+        "ip": order.ip,
+        "country": order.country,
+        "is_online": order.is_online,
+    }
+    return known | {name: value for name, value in more.items() if value is not None}
 
 
 def pay_by_card(
@@ -220,11 +229,15 @@ def _parties_of(
     """
     if store.read(connection, lock=True) is None:
         raise TownIsNotFounded
+    return registry.find_origins(connection, _origins(orders))
+
+
+def _origins(orders: Iterable[CardOrder | RefundOrder]) -> list[str]:
     origins: dict[str, None] = {}
     for order in orders:
         origins[customer_origin(order.customer)] = None
         origins[merchant_origin(order.merchant)] = None
-    return registry.find_origins(connection, list(origins))
+    return list(origins)
 
 
 def _unknown(order: CardOrder | RefundOrder, parties: Mapping[str, UUID]) -> str | None:
