@@ -11,11 +11,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
+
+from steelyard.decisions.model.contest import Contest
 from steelyard.decisions.model.metrics import (
     Calibration,
     CharacteristicStability,
     GroupCut,
 )
+from steelyard.kernel import Refusal, RefusalKind
+
+
+class CardIsMalformed(Refusal):
+    """The JSON is not a model card."""
+
+    kind = RefusalKind.INVALID
+    en = "This is not a model card: {why}."
+    zh = "这不是一张模型卡：{why}。"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +40,7 @@ class DataUsed:
     rows, bad : how many rows, and how many of them bad
     inputs : what the model reads
     left_out : attributes it was not given, because a person may not be judged by them
+    protected : all attributes of the data by which a person may not be judged
     """
 
     name: str
@@ -36,6 +49,7 @@ class DataUsed:
     bad: int
     inputs: tuple[str, ...]
     left_out: tuple[str, ...]
+    protected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +78,11 @@ class ModelCard:
     declined_share, threshold : of that threshold
     score_psi : training rows against held-out rows
     csi : the same for each characteristic; empty where the model has none
-    comparisons : other models on the same folds
-    libraries : versions, by name
+    comparisons : other models on the same rows, this one among them
+    libraries : versions, by name, our own among them
     seed : of folds and models
+    trained_by : who did it, `staff:<uuid>` or the user of a command line
+    contest : beside the model of the same name in use; None where there was none to compare with
     """
 
     model: str
@@ -85,6 +101,21 @@ class ModelCard:
     comparisons: tuple[Comparison, ...]
     libraries: Mapping[str, str]
     seed: int
+    trained_by: str = ""
+    contest: Contest | None = None
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> ModelCard:
+        """Return the card of a JSON.
+
+        Refusals
+        --------
+        card_is_malformed : a part is missing, or of another type
+        """
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except msgspec.MsgspecError as error:
+            raise CardIsMalformed(why=str(error)) from None
 
     def to_json(self) -> str:
         """Return the card as JSON, keys sorted."""
@@ -110,9 +141,13 @@ class ModelCard:
                 (one.model, f"{_f(one.auc)} ± {_f(one.deviation)}", _f(one.published))
                 for one in self.comparisons
             ]
-            parts += ["## Beside other models, cross-validated AUC",
+            parts += ["## Beside other models, AUC on the same rows",
                       _table(("model", "here", "published"), rows)]  # fmt: skip
+        if self.contest is not None:
+            parts += ["## Beside the model in use", self.contest.to_markdown()]
         parts += ["## Calibration", self._calibrated()]
+        if not self.fairness:
+            parts += ["## Fairness", "The data says nothing of people by which to cut it."]
         for name, cuts in self.fairness.items():
             parts += [f"## Fairness by {name}", self._fairness(cuts)]
         parts += ["## Stability", f"PSI of the score, training against held out: "
@@ -121,7 +156,8 @@ class ModelCard:
             rows = [(one.name, _f(one.csi), f"{one.score_shift:+.2f}") for one in self.csi]
             parts.append(_table(("characteristic", "CSI", "points shifted"), rows))
         made = ", ".join(f"{name} {version}" for name, version in sorted(self.libraries.items()))
-        parts.append(f"Made with {made}; seed {self.seed}.")
+        by = f" by {self.trained_by}" if self.trained_by else ""
+        parts.append(f"Made{by} with {made}; seed {self.seed}.")
         return "\n\n".join(parts) + "\n"
 
     def _data(self) -> str:

@@ -6,7 +6,7 @@ Undefined is None, never zero: an AUC where one class is missing, a rate of noth
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Any
@@ -274,7 +274,7 @@ class GroupCut:
     auc : inside the group
     """
 
-    group: Hashable
+    group: str | int
     rows: int
     bad_rate: float
     approval_rate: float

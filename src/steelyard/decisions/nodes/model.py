@@ -10,7 +10,7 @@ import numpy as np
 
 from steelyard.decisions.model.column_values import Column
 from steelyard.decisions.model.compile import Answer
-from steelyard.decisions.model.document import CustomNode, canonical
+from steelyard.decisions.model.document import CustomNode
 from steelyard.decisions.model.expression import NotEvaluable
 from steelyard.decisions.model.flat import load_model
 from steelyard.decisions.model.gbm import GbmModel
@@ -23,7 +23,7 @@ from steelyard.decisions.model.inputs import (
 from steelyard.decisions.model.logistic import LogisticModel, sigmoid
 from steelyard.decisions.model.policy import LARGEST_SCORE
 from steelyard.decisions.nodes.over_columns import floats
-from steelyard.decisions.nodes.settings import Settings
+from steelyard.decisions.nodes.settings import Models, Settings, no_models
 from steelyard.features import CATALOGUE
 
 MOST_REASONS = 3
@@ -99,8 +99,16 @@ class ModelKind:
     """Kind `model`: `{"model", "reasons": {input: code}}`.
 
     Further settings are `points`, `told_from`, `least` and `most_reasons` of `PreparedModel`. The
-    model is in its flat JSON form, with what its inputs meant in training.
+    model is in its flat JSON form, with what its inputs meant in training, or `name@version` of a
+    registered one.
+
+    Parameters
+    ----------
+    models : gives the flat form of a registered model
     """
+
+    def __init__(self, models: Models = no_models) -> None:
+        self._models = models
 
     def prepare(self, node: CustomNode) -> PreparedModel:
         """Return the model of a node.
@@ -111,7 +119,7 @@ class ModelKind:
         """
         settings = Settings.of(node, "model", "reasons", *_OPTIONAL)
         try:
-            model = load_model(canonical(settings.get("model", dict)), _definitions())
+            model = load_model(settings.form("model", self._models), _definitions())
         except ModelIsMalformed as refused:
             raise settings.refused(refused.sentence("en")) from refused
         told = settings.get("reasons", dict)

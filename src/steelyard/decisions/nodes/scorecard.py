@@ -10,12 +10,12 @@ import numpy as np
 
 from steelyard.decisions.model.column_values import Column
 from steelyard.decisions.model.compile import Answer
-from steelyard.decisions.model.document import CustomNode, canonical
+from steelyard.decisions.model.document import CustomNode
 from steelyard.decisions.model.expression import NotEvaluable
 from steelyard.decisions.model.partition import ValueDoesNotFit
 from steelyard.decisions.model.scorecard import Scorecard, ScorecardIsMalformed
 from steelyard.decisions.nodes.over_columns import floats
-from steelyard.decisions.nodes.settings import Settings
+from steelyard.decisions.nodes.settings import Models, Settings, no_models
 
 MOST_REASONS = 4
 
@@ -77,13 +77,23 @@ class PreparedScorecard:
 
 
 class ScorecardKind:
-    """Kind `scorecard`: `{"scorecard", "told_below"?, "most_reasons"?}`; a card in JSON."""
+    """Kind `scorecard`: `{"scorecard", "told_below"?, "most_reasons"?}`.
+
+    The scorecard is in JSON, or `name@version` of a registered one.
+
+    Parameters
+    ----------
+    models : gives the JSON of a registered scorecard
+    """
+
+    def __init__(self, models: Models = no_models) -> None:
+        self._models = models
 
     def prepare(self, node: CustomNode) -> PreparedScorecard:
         """Return the scorecard of a node."""
         settings = Settings.of(node, "scorecard", "told_below", "most_reasons")
         try:
-            card = Scorecard.from_json(canonical(settings.get("scorecard", dict)))
+            card = Scorecard.from_json(settings.form("scorecard", self._models))
         except ScorecardIsMalformed as refused:
             raise settings.refused(refused.sentence("en")) from refused
         return PreparedScorecard(

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from steelyard.decisions.model.document import CustomNode, DocumentIsMalformed, malformed
+from steelyard.decisions.model.document import (
+    CustomNode,
+    DocumentIsMalformed,
+    canonical,
+    malformed,
+)
+from steelyard.decisions.model.registered import ModelIsNotApproved, ModelIsUnknown
 
 SHAPING = frozenset({"inputField", "outputPath", "executionMode", "passThrough"})
 """Settings that the document itself has read."""
 T = TypeVar("T")
+Models = Callable[[str], str]
+"""From `name@version` to the flat form of a registered model; refuses what is not registered."""
+
+
+def no_models(reference: str) -> str:
+    """Refuse: no registry is at hand."""
+    raise ModelIsUnknown(model=reference)
 
 
 class Settings:
@@ -54,6 +67,15 @@ class Settings:
         if value == "":
             raise self.refused(f"{name} is empty")
         return value
+
+    def form(self, name: str, models: Models) -> str:
+        """Return the JSON of a model, which stands here or is named as `name@version`."""
+        if not isinstance(self._values.get(name), str):
+            return canonical(self.get(name, dict))
+        try:
+            return models(self.get(name, str))
+        except (ModelIsUnknown, ModelIsNotApproved) as refused:
+            raise self.refused(refused.sentence("en")) from refused
 
     def whole(self, name: str, default: int | None = None) -> int:
         """Return a whole number that is not below zero."""
