@@ -27,7 +27,9 @@ from steelyard.decisions import (
 from steelyard.decisions.http.owner_app import OwnerApp
 from steelyard.decisions.scenes import delivered_policies
 from steelyard.decisions.service import client as asking
+from steelyard.decisions.service.owner import Place
 from steelyard.decisions.service.proof import PolicyIsUnknown, replay_decision
+from tests.decisions.rules import Fixed
 from tests.decisions.test_owner import FewAnHour, body
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -50,7 +52,7 @@ def serving(database: Database, holder: str) -> Iterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     owner = Owner(
-        database, {"card_payment": FewAnHour()}, holder=holder, address=address, ticket=holder
+        database, Fixed({"card_payment": FewAnHour()}), Place(holder, address, ticket=holder)
     )
     now_ms = int(AT.timestamp() * 1_000) + 10**9
     app = OwnerApp(owner, ticket=holder, now_ms=lambda: now_ms, gone=lambda: None)

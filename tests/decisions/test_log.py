@@ -28,6 +28,7 @@ from steelyard.decisions.service.log import (
     DecisionIsUnknown,
     DecisionIsUsed,
     DecisionLog,
+    HeardFold,
     LogWriter,
     TenureIsOver,
     consume,
@@ -64,8 +65,8 @@ def open_log(database: Database, holder: str = "a") -> DecisionLog:
 def test_what_was_written_is_read_and_the_chain_holds(database: Database) -> None:
     log = open_log(database)
     made = [decision(n) for n in range(1, 8)]
-    log.write(made[:3], fold_seq=3)
-    log.write(made[3:], fold_seq=7)
+    log.write(made[:3])
+    log.write(made[3:])
     with database.reading() as connection:
         report = verify_log(connection)
         assert (report.decisions, report.first_bad, report.head) == (7, None, log.head)
@@ -84,13 +85,13 @@ def test_what_was_written_is_read_and_the_chain_holds(database: Database) -> Non
 
 def test_who_was_taken_over_from_writes_nothing(database: Database) -> None:
     first = open_log(database, "first")
-    first.write([decision(1)], fold_seq=1)
+    first.write([decision(1)])
     second = open_log(database, "second")
     assert second.tenure.epoch == first.tenure.epoch + 1
     assert second.head == first.head
     with pytest.raises(TenureIsOver):
-        first.write([decision(2)], fold_seq=2)
-    second.write([decision(2)], fold_seq=2)
+        first.write([decision(2)])
+    second.write([decision(2)])
     with database.reading() as connection:
         assert verify_log(connection).decisions == 2
         owner = kept.find_owner(connection)
@@ -103,10 +104,17 @@ def test_the_database_refuses_a_broken_chain_and_any_change(database: Database) 
     made = decision()
     record = record_of(made)
     with pytest.raises(sa.exc.DBAPIError, match="breaks the chain"), database.unit_of_work() as u:
-        kept.append(u.connection, log.tenure, [made], [(record, chained(b"x", record))], fold_seq=1)
-    log.write([made], fold_seq=5)
+        kept.append(
+            u.connection,
+            log.tenure,
+            [made],
+            [(record, chained(b"x", record))],
+            heard=(),
+            to=kept.FoldedTo(1, 0),
+        )
+    log.write([decision(5)])
     with pytest.raises(sa.exc.DBAPIError, match="goes on after 5"):
-        log.write([decision(4)], fold_seq=4)
+        log.write([decision(4)])
     for statement in (
         "UPDATE decisions.log SET outcome = 'approve'",
         "DELETE FROM decisions.log",
@@ -121,7 +129,7 @@ def test_the_database_refuses_a_broken_chain_and_any_change(database: Database) 
 def test_tampering_by_the_owner_of_the_tables_is_found(database: Database, store: Store) -> None:
     log = open_log(database)
     made = [decision(n) for n in range(1, 5)]
-    log.write(made, fold_seq=4)
+    log.write(made)
     forged = record_of(replace_outcome(made[2]))
     with psycopg.connect(store.conninfo("steelyard_owner")) as owner:
         owner.execute("ALTER TABLE decisions.log DISABLE TRIGGER log_is_append_only")
@@ -137,10 +145,10 @@ def replace_outcome(made: Decision) -> Decision:
 def test_the_same_question_is_decided_once(database: Database) -> None:
     log = open_log(database)
     made = decision()
-    log.write([made], fold_seq=1)
+    log.write([made])
     again = msgspec.structs.replace(made, id=uuid4())
     with pytest.raises(sa.exc.IntegrityError):
-        log.write([again], fold_seq=2)
+        log.write([again])
     with database.reading() as connection:
         found = kept.find_asked(connection, "card_payment", made.asked.id)
         assert found is not None
@@ -151,7 +159,7 @@ def test_a_decision_is_used_once_in_time_and_for_what_it_allows(database: Databa
     log = open_log(database)
     free, declined = decision(1), decision(2, outcome="decline")
     limited = decision(3, outcome="limit", limit_minor=400)
-    log.write([free, declined, limited], fold_seq=3)
+    log.write([free, declined, limited])
     with database.unit_of_work() as unit:
         assert consume(unit, free.id, by="transfer:1", amount_minor=10**9) == free
         assert consume(unit, free.id, by="transfer:1") == free
@@ -170,7 +178,7 @@ def test_a_decision_is_used_once_in_time_and_for_what_it_allows(database: Databa
 def test_a_decision_expires(database: Database) -> None:
     log = open_log(database)
     made = decision()
-    log.write([made], fold_seq=1)
+    log.write([made])
     with database.unit_of_work() as unit:
         unit.now += LIFE + timedelta(days=1)
         with pytest.raises(DecisionIsExpired):
@@ -180,7 +188,7 @@ def test_a_decision_expires(database: Database) -> None:
 def test_of_two_at_once_one_consumes(database: Database) -> None:
     log = open_log(database)
     made = decision()
-    log.write([made], fold_seq=1)
+    log.write([made])
     said: list[str] = []
     ready = threading.Barrier(2)
 
@@ -204,7 +212,7 @@ def test_of_two_at_once_one_consumes(database: Database) -> None:
 def test_the_database_itself_lets_nothing_pass_that_was_declined(database: Database) -> None:
     log = open_log(database)
     made = decision(outcome="review")
-    log.write([made], fold_seq=1)
+    log.write([made])
     with (
         pytest.raises(sa.exc.DBAPIError, match="does not let this pass"),
         database.unit_of_work() as unit,
@@ -216,7 +224,7 @@ def test_many_callers_share_a_transaction_and_a_fault_is_told_to_all() -> None:
     batches: list[int] = []
     fails = False
 
-    def write(batch: list[Decision]) -> None:
+    def write(batch: list[Decision | HeardFold]) -> None:
         if fails:
             raise TenureIsOver
         batches.append(len(batch))

@@ -19,8 +19,10 @@ from steelyard.decisions.model.question import (
     SceneIsUnknown,
 )
 from steelyard.decisions.service.engine import replay
+from steelyard.decisions.service.owner import Place
 from steelyard.decisions.store import log as kept
 from steelyard.features import refusals
+from tests.decisions.rules import Fixed
 
 AT = 1_772_442_000_000
 
@@ -43,7 +45,7 @@ class FewAnHour:
 
 
 def own(database: Database, holder: str = "one") -> Owner:
-    return Owner(database, {"card_payment": FewAnHour()}, holder=holder)
+    return Owner(database, Fixed({"card_payment": FewAnHour()}), Place(holder))
 
 
 def body(number: int, at_ms: int | None = None, **fields: Any) -> bytes:
@@ -180,10 +182,10 @@ def test_after_a_failed_batch_the_state_is_that_of_the_log(
     monkeypatch.setattr(kept, "append", real)
     assert ask(owner, body(3))[0].values["customer_payment_count_1h"] == 2
     assert ask(owner, body(2))[0].flags == {"event_is_late": True}
-    digest = owner.engine.stream.digest()
+    digest = owner.engine.state.digest
     owner.close()
     again = own(database, "again")
-    assert again.engine.stream.digest() == digest
+    assert again.engine.state.digest == digest
     again.close()
 
 

@@ -11,6 +11,7 @@ from steelyard.decisions.model.reasons import text_of
 from steelyard.decisions.service.client import OwnerClient, Told
 from steelyard.decisions.service.engine import Policy
 from steelyard.decisions.service.gate import OwnerGate
+from steelyard.decisions.service.hearing import told_owners
 from steelyard.decisions.service.line import OwnerLine
 from steelyard.decisions.service.log import (
     DecisionDoesNotLetPass,
@@ -25,8 +26,10 @@ from steelyard.decisions.service.log import (
     read_decision,
     verify_log,
 )
-from steelyard.decisions.service.owner import Owner
+from steelyard.decisions.service.owner import Owner, Place, wanted_of
 from steelyard.decisions.service.proof import PolicyIsUnknown, replay_decision
+from steelyard.decisions.service.state import Follower
+from steelyard.decisions.service.tending import tend
 from steelyard.decisions.store.log import Line
 from steelyard.decisions.store.log import newest as newest_decisions
 
@@ -39,12 +42,14 @@ __all__ = [
     "DecisionIsExpired",
     "DecisionIsUnknown",
     "DecisionIsUsed",
+    "Follower",
     "Line",
     "Owner",
     "OwnerClient",
     "OwnerGate",
     "OwnerIsAway",
     "OwnerLine",
+    "Place",
     "Policy",
     "PolicyIsUnknown",
     "QuestionIsTooLarge",
@@ -57,6 +62,9 @@ __all__ = [
     "newest_decisions",
     "read_decision",
     "replay_decision",
+    "tend",
     "text_of",
+    "told_owners",
     "verify_log",
+    "wanted_of",
 ]

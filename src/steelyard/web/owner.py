@@ -7,24 +7,34 @@ over from writing is the epoch.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import secrets
 import signal
 import socket
 import threading
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import psycopg
+import sqlalchemy as sa
 import uvicorn
+import uvloop
 
-from steelyard.base import Database, Settings, read_settings
+from steelyard.base import Database, read_settings
 from steelyard.base.lifeline import stop_with_parent
 from steelyard.base.telemetry import configure_logs, get_logger
+from steelyard.decisions import Follower, Owner, Place, tend, wanted_of
+from steelyard.decisions.http.owner_app import OwnerApp
+from steelyard.decisions.model.roster import Roster
 from steelyard.web.platform import open_database
 
 LOCK = 7_311_040
 """Key of the advisory lock of shard 0; shard n takes the key n above it."""
+SNAPSHOT_FOLDS = 5_000
+SNAPSHOT_EVERY = timedelta(minutes=10)
+"""A snapshot is taken when so much was folded since the last one, and so much time has gone."""
 _LOOK_SECONDS = 0.1
 _CLOCK_SECONDS = 0.25
 
@@ -37,44 +47,71 @@ def main() -> None:
     stop_with_parent(stop.set)
     settings = read_settings()
     configure_logs(settings)
-    with open_database(settings, pool_size=3) as database:
+    with open_database(settings, pool_size=5) as database:
         url = database.url.replace("postgresql+psycopg://", "postgresql://")
         with psycopg.connect(url, autocommit=True) as holder:
-            if _waited(holder, stop):
-                _decide(database, settings, stop, holder)
+            source = StoredRules(database)
+            follower = _waited(database, source, holder, stop)
+            if follower is not None:
+                listening = socket.create_server((settings.host, 0))
+                ticket = secrets.token_urlsafe(24)
+                address = f"http://{settings.host}:{listening.getsockname()[1]}"
+                place = Place(f"{socket.gethostname()}/{os.getpid()}", address, ticket)
+                owner = Owner(database, source.load(), place, follower=follower)
+                _decide(Deciding(database, owner, source, place), listening, stop, holder)
 
 
-def _waited(holder: psycopg.Connection[tuple[object, ...]], stop: threading.Event) -> bool:
-    """Return True once the lock is ours, False if told to stop before."""
+def _waited(
+    database: Database,
+    source: StoredRules,
+    holder: psycopg.Connection[tuple[object, ...]],
+    stop: threading.Event,
+) -> Follower | None:
+    """Follow the owner until the lock is ours; None if told to stop before.
+
+    Whoever follows also keeps the snapshots: the owner has better things to do.
+    """
+    rules = source.load()
+    follower = Follower(database, wanted_of(rules))
+    saved_at = database.wall.now()
     while True:
         row = holder.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
         if row == (True,):
-            return True
+            return follower
+        try:
+            if source.version() != rules.version:
+                rules = source.load()
+                if wanted_of(rules) != follower.state.names:
+                    follower = Follower(database, wanted_of(rules))
+            follower.catch_up()
+            behind = follower.state.sequence - follower.saved_to
+            if behind >= SNAPSHOT_FOLDS and database.wall.now() - saved_at >= SNAPSHOT_EVERY:
+                follower.save()
+                saved_at = database.wall.now()
+        except sa.exc.SQLAlchemyError as error:
+            get_logger("decisions").warning("database_is_away", error=type(error).__name__)
         if stop.wait(_LOOK_SECONDS):
-            return False
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """An owner with what it decides by, and where it is asked."""
+
+    database: Database
+    owner: Owner
+    source: StoredRules
+    place: Place
 
 
 def _decide(
-    database: Database,
-    settings: Settings,
+    it: Deciding,
+    listening: socket.socket,
     stop: threading.Event,
     holder: psycopg.Connection[tuple[object, ...]],
 ) -> None:
-    from steelyard.decisions import Owner
-    from steelyard.decisions.http.owner_app import OwnerApp
-    from steelyard.decisions.scenes import delivered_policies
-
-    listening = socket.create_server((settings.host, 0))
-    ticket = secrets.token_urlsafe(24)
-    owner = Owner(
-        database,
-        delivered_policies(),
-        holder=f"{socket.gethostname()}/{os.getpid()}",
-        address=f"http://{settings.host}:{listening.getsockname()[1]}",
-        ticket=ticket,
-    )
-    clock = BusinessMilliseconds(database)
-    app = OwnerApp(owner, ticket=ticket, now_ms=clock.now_ms, gone=stop.set)
+    clock = BusinessMilliseconds(it.database)
+    app = OwnerApp(it.owner, ticket=it.place.ticket, now_ms=clock.now_ms, gone=stop.set)
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)  # what is folded stays; looking at it is most of the work
@@ -83,9 +120,32 @@ def _decide(
     )
     server = uvicorn.Server(config)
     threading.Thread(target=_end, args=(server, stop, holder), daemon=True).start()
-    get_logger("decisions").info("deciding", epoch=owner.epoch)
-    server.run(sockets=[listening])
-    owner.close()
+    get_logger("decisions").info("deciding", epoch=it.owner.epoch)
+
+    async def serve() -> None:
+        tending = asyncio.create_task(tend(it.owner, it.source, gone=stop.set))
+        try:
+            await server.serve(sockets=[listening])
+        finally:
+            tending.cancel()
+
+    uvloop.run(serve())
+    it.owner.close()
+
+
+class StoredRules:
+    """The rules as people have decided them, read from the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def version(self) -> int:
+        """Return the version of the present rules."""
+        return 0
+
+    def load(self) -> Roster:
+        """Return the present rules."""
+        return Roster.delivered()
 
 
 def _end(

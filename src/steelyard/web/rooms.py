@@ -27,7 +27,11 @@ JOBS = (
     upkeep.verify_books,
     cases.upkeep.sweep_cases,
 )
-CONSUMERS: tuple[events.Consumer, ...] = (parties.account_owners, cases.upkeep.approval_cases)
+CONSUMERS: tuple[events.Consumer, ...] = (
+    parties.account_owners,
+    cases.upkeep.approval_cases,
+    decisions.told_owners,
+)
 
 
 def routers() -> tuple[APIRouter, ...]:

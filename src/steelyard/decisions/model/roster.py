@@ -7,7 +7,7 @@ decision, so that a replay needs no roster.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple, Never
@@ -109,11 +109,16 @@ class Roster:
     lists: Mapping[str, Mapping[str, int | None]]
     _same: dict[str, Chosen] = field(init=False, repr=False)
     _reads: dict[str, tuple[str, ...]] = field(init=False, repr=False)
+    _asks: dict[str, dict[str, str]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         same, reads = {}, {}
+        asks: dict[str, dict[str, str]] = {}
         for scene, standing in self.standings.items():
             reads[scene] = tuple(sorted({x for one in standing.policies for x in one.reads}))
+            asks[scene] = {}
+            for one in reversed(standing.policies):
+                asks[scene] |= one.lists
             # Variants are compiled here, so that no question waits for one.
             for policy in standing.judging:
                 for snoozes in standing.snoozes.values():
@@ -123,6 +128,7 @@ class Roster:
                 same[scene] = plain
         object.__setattr__(self, "_same", same)
         object.__setattr__(self, "_reads", reads)
+        object.__setattr__(self, "_asks", asks)
 
     @classmethod
     def of(cls, policies: Mapping[str, CompiledPolicy]) -> Roster:
@@ -135,6 +141,11 @@ class Roster:
         from steelyard.decisions.scenes import delivered_policies
 
         return cls.of(delivered_policies())
+
+    @property
+    def scenes(self) -> Collection[str]:
+        """The scenes that have a standing."""
+        return self.standings.keys()
 
     def choose(self, scene: str, subject: str, now_ms: int) -> Chosen:
         """Return what judges a question of a subject at a business instant, the same each time.
@@ -150,9 +161,12 @@ class Roster:
     def flags(
         self, policy: CompiledPolicy, fields: Mapping[str, Value], now_ms: int
     ) -> dict[str, bool]:
-        """Return `list_<name>` true for the kept lists a policy asks on which its field stands."""
+        """Return `list_<name>` true for each kept list that a field of the event stands on.
+
+        Asked are the lists of every policy of the scene: what a shadow reads is recorded, too.
+        """
         found = {}
-        for name, looked in policy.lists.items():
+        for name, looked in self._asks[policy.scene].items():
             entries = self.lists.get(name)
             if entries:
                 value = fields.get(looked)
@@ -165,13 +179,6 @@ class Roster:
     def reads(self, scene: str) -> tuple[str, ...]:
         """Return the features that any policy of a scene reads, in alphabetical order."""
         return self._reads[scene]
-
-    def lists_of(self, scene: str) -> Mapping[str, str]:
-        """Return the kept lists that any policy of a scene asks, and their fields."""
-        found: dict[str, str] = {}
-        for policy in reversed(self.standings[scene].policies):
-            found |= policy.lists
-        return found
 
     def _weighed(self, scene: str, subject: str, now_ms: int) -> Chosen:
         standing = self.standings[scene]

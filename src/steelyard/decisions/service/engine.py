@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from hashlib import sha256
-from typing import Protocol
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
 from uuid import UUID, uuid5
 
-import msgspec
-
-from steelyard.decisions.model.decision import (
-    Asked,
-    Decision,
-    Judgement,
-    Value,
-    decide,
-)
+from steelyard.decisions.model.decision import Asked, Decision, Judgement, Value, decide
 from steelyard.decisions.model.question import SceneIsUnknown, read_question
-from steelyard.features import Event, StreamEngine
-from steelyard.features.catalogue import EventKind, complete
+from steelyard.decisions.service.state import State
+from steelyard.decisions.store.folds import Told
+from steelyard.features import KINDS, Event
+from steelyard.features.catalogue import complete
 
 _NAMESPACE = UUID("6c9b0b52-5d2f-5d0c-9a52-1f9b3c0a7e10")
 REMEMBERED = 1_000_000
 """How many decided questions are known as such without asking the log."""
+_MANY_VERSIONS = 4_096
 
 
 class Policy(Protocol):
@@ -49,30 +43,62 @@ class Policy(Protocol):
         ...
 
 
+class Choice(Protocol):
+    """What judges one question; see `model.roster.Chosen`."""
+
+    @property
+    def policy(self) -> Policy:
+        """The policy, without what is switched off."""
+        ...
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """What the decision records beside the policy's own versions."""
+        ...
+
+
+class Rules(Protocol):
+    """Who judges whom now, and what stands on the lists; see `model.roster.Roster`."""
+
+    @property
+    def version(self) -> int:
+        """Grows with every change."""
+        ...
+
+    @property
+    def scenes(self) -> Collection[str]:
+        """The scenes that have a policy."""
+        ...
+
+    def choose(self, scene: str, subject: str, now_ms: int) -> Choice:
+        """Return what judges a question of a subject."""
+        ...
+
+    def flags(self, policy: Any, fields: Mapping[str, Value], now_ms: int) -> Mapping[str, bool]:
+        """Return the kept lists that a policy, one it chose, asks and on which a field stands."""
+        ...
+
+    def reads(self, scene: str) -> tuple[str, ...]:
+        """Return the features that any policy of a scene reads."""
+        ...
+
+
 class Engine:
     """Decides for one shard, in one thread: what it folds, and in which order, is its state.
 
     Parameters
     ----------
-    policies : by scene; a scene is also the kind of its events
-    stream : the features, folded up to `sequence`
+    rules : may be replaced by newer ones between two questions, if `state` knows what they read
+    state : the features, folded up to its sequence
     """
 
-    def __init__(
-        self,
-        policies: Mapping[str, Policy],
-        stream: StreamEngine,
-        kinds: Mapping[str, EventKind],
-        *,
-        catalogue: str,
-    ) -> None:
-        self.policies = dict(policies)
-        self.stream = stream
-        self._kinds = kinds
-        self._catalogue = catalogue
-        self._decided: OrderedDict[tuple[str, str], int] = OrderedDict()
+    def __init__(self, rules: Rules, state: State) -> None:
+        self.state = state
+        self.rules = rules
+        self._known: OrderedDict[tuple[str, str], int] = OrderedDict()
         # Questions about events from this instant on are all remembered.
         self._complete_from_ms = 0
+        self._versions: dict[tuple[str, ...], dict[str, str]] = {}
 
     def read(self, scene: str, body: bytes, *, now_ms: int) -> Asked:
         """Return the question of a body, checked.
@@ -81,13 +107,17 @@ class Engine:
         --------
         scene_is_unknown, and what `read_question` refuses
         """
-        if scene not in self.policies:
+        if scene not in self.rules.scenes:
             raise SceneIsUnknown(scene=scene)
-        return read_question(scene, body, kind=self._kinds[scene], now_ms=now_ms)
+        return read_question(scene, body, kind=KINDS[scene], now_ms=now_ms)
+
+    def knows(self, kind: str, event_id: str) -> bool:
+        """Return whether it remembers that an event was folded."""
+        return (kind, event_id) in self._known
 
     def may_know(self, asked: Asked) -> bool:
         """Return whether the question may have been decided before; the log knows for sure."""
-        return asked.at_ms < self._complete_from_ms or (asked.scene, asked.id) in self._decided
+        return asked.at_ms < self._complete_from_ms or (asked.scene, asked.id) in self._known
 
     def decide(self, asked: Asked, *, now_ms: int) -> Decision:
         """Fold the event of a question, and decide; the caller has it written before answering.
@@ -97,36 +127,66 @@ class Engine:
         asked : was not decided before (see `may_know`)
         now_ms : business instant
         """
-        policy = self.policies[asked.scene]
-        fields = complete(asked.scene, asked.at_ms, asked.fields)
-        sequence = self.stream.sequence + 1
-        folded = self.stream.fold(Event(asked.scene, asked.id, asked.at_ms, sequence, fields))
-        flags: dict[str, Value] = {}
-        if folded.is_late:
-            flags["event_is_too_late" if folded.is_too_late else "event_is_late"] = True
-        values = {name: folded.values.get(name) for name in policy.reads}
+        rules, scene = self.rules, asked.scene
+        fields = complete(scene, asked.at_ms, asked.fields)
+        sequence = self.state.sequence + 1
+        known, flags = self.state.fold(Event(scene, asked.id, asked.at_ms, sequence, fields))
+        subject = subject_of(fields)
+        chosen = rules.choose(scene, subject, now_ms)
+        policy = chosen.policy
+        flags.update(rules.flags(policy, fields, now_ms))
+        values = {name: known.get(name) for name in rules.reads(scene)}
         judged = policy.judge(inputs_of(fields, values, flags))
         decision = decide(
             asked,
             id_of(asked),
             judged,
-            subject=_subject(fields),
+            subject=subject,
             sequence=sequence,
             values=values,
             flags=flags,
-            versions={"policy": policy.cause, "catalogue": self._catalogue, **policy.versions},
+            versions=self._versions_of(chosen),
             decided_at_ms=now_ms,
             degraded=judged.degraded,
         )
-        self.remember(asked)
+        self.remember(scene, asked.id, asked.at_ms)
         return decision
 
-    def remember(self, asked: Asked) -> None:
-        """Know that a question was decided, without asking the log."""
-        self._decided[asked.scene, asked.id] = asked.at_ms
-        if len(self._decided) > REMEMBERED:
-            _, oldest_at_ms = self._decided.popitem(last=False)
+    def hear(self, told: Told) -> int | None:
+        """Fold what a fact told; return its place, None where the event was folded before."""
+        if told.what == "event":
+            if (told.kind, told.event_id) in self._known:
+                return None
+            self.remember(told.kind, told.event_id, told.at_ms)
+        sequence = self.state.sequence + 1
+        self.state.hear(told, sequence)
+        return sequence
+
+    def remember(self, kind: str, event_id: str, at_ms: int) -> None:
+        """Know that an event was folded, without asking the log."""
+        self._known[kind, event_id] = at_ms
+        if len(self._known) > REMEMBERED:
+            _, oldest_at_ms = self._known.popitem(last=False)
             self._complete_from_ms = max(self._complete_from_ms, oldest_at_ms + 1)
+
+    def forget_before(self, at_ms: int) -> None:
+        """Ask the log about every question whose event is older: not all were remembered."""
+        self._complete_from_ms = max(self._complete_from_ms, at_ms)
+
+    def _versions_of(self, chosen: Choice) -> dict[str, str]:
+        policy = chosen.policy
+        key = (policy.cause, *policy.versions.values(), *chosen.versions.values())
+        found = self._versions.get(key)
+        if found is None:
+            if len(self._versions) > _MANY_VERSIONS:
+                self._versions.clear()
+            found = self._versions[key] = {
+                "policy": policy.cause,
+                "catalogue": self.state.definitions,
+                **policy.versions,
+                **chosen.versions,
+            }
+        return found
 
 
 def id_of(asked: Asked) -> UUID:
@@ -147,6 +207,10 @@ def inputs_of(
 def replay(decision: Decision, policy: Policy) -> Decision:
     """Compute a decision again from what is recorded in it; by the policy of its version.
 
+    Parameters
+    ----------
+    policy : without what the decision's versions say was left out
+
     Returns
     -------
     Decision
@@ -160,7 +224,7 @@ def replay(decision: Decision, policy: Policy) -> Decision:
         asked,
         decision.id,
         judged,
-        subject=_subject(fields),
+        subject=subject_of(fields),
         sequence=decision.sequence,
         values=decision.values,
         flags=decision.flags,
@@ -170,12 +234,8 @@ def replay(decision: Decision, policy: Policy) -> Decision:
     )
 
 
-def catalogue_version(definitions: object) -> str:
-    """Return a version of the definitions: the first 16 digits of their hash."""
-    return sha256(msgspec.json.encode(definitions, order="sorted")).hexdigest()[:16]
-
-
-def _subject(fields: Mapping[str, Value]) -> str:
+def subject_of(fields: Mapping[str, Value]) -> str:
+    """Return whom an event is about, `noun:id`."""
     for noun in ("customer", "merchant", "account"):
         if fields.get(noun) is not None:
             return f"{noun}:{fields[noun]}"

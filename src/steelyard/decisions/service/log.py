@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple, cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -93,9 +94,10 @@ class DecisionLog:
                 connection, shard, holder=holder, address=address, ticket=ticket
             )
         self.head = self.tenure.head
+        self._folded_to = self.tenure.fold_seq
 
-    def write(self, decisions: Sequence[Decision], *, fold_seq: int) -> None:
-        """Append a batch in one transaction; when this returns it is durable.
+    def write(self, folds: Sequence[Decision | HeardFold]) -> None:
+        """Append a batch, in the order of folding, in one transaction; then it is durable.
 
         Raises
         ------
@@ -103,17 +105,41 @@ class DecisionLog:
             Nothing was written. After any error the caller rebuilds before it answers again: what
             it folded may not be what is kept.
         """
-        head = self.head
+        head, folded_to, heard_to = self.head, self._folded_to, 0
+        decisions: list[Decision] = []
         records: list[tuple[bytes, bytes]] = []
-        for decision in decisions:
-            record = record_of(decision)
-            head = chained(head, record)
-            records.append((record, head))
+        heard: list[tuple[int, int]] = []
+        for fold in folds:
+            if isinstance(fold, Decision):
+                record = record_of(fold)
+                head = chained(head, record)
+                decisions.append(fold)
+                records.append((record, head))
+                folded_to = fold.sequence
+            else:
+                heard_to = fold.arrival
+                if fold.fold_seq is not None:
+                    heard.append((fold.fold_seq, fold.arrival))
+                    folded_to = fold.fold_seq
+        to = store.FoldedTo(folded_to, heard_to)
         with self.database.engine.begin() as connection:
-            done = store.append(connection, self.tenure, decisions, records, fold_seq=fold_seq)
+            done = store.append(connection, self.tenure, decisions, records, heard=heard, to=to)
         if not done:
             raise TenureIsOver
-        self.head = head
+        self.head, self._folded_to = head, folded_to
+
+
+class HeardFold(NamedTuple):
+    """Where what a fact told was folded.
+
+    Attributes
+    ----------
+    arrival : its place in what was told
+    fold_seq : its place in the order of folding; None where it was not folded
+    """
+
+    arrival: int
+    fold_seq: int | None
 
 
 class LogWriter:
@@ -124,56 +150,87 @@ class LogWriter:
     write : appends a batch, off the loop
     """
 
-    def __init__(self, write: Callable[[list[Decision]], None], *, max_batch: int = 1_000) -> None:
+    def __init__(
+        self, write: Callable[[list[Decision | HeardFold]], None], *, max_batch: int = 1_000
+    ) -> None:
         self._write = write
         self._max_batch = max_batch
         # In the order of the calls; what is being written stays until it is durable.
-        self._unwritten: dict[UUID, tuple[Decision, asyncio.Future[None]]] = {}
+        self._unwritten: dict[UUID | int, _Waiting] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="decision-log")
         self._task: asyncio.Task[None] | None = None
         self.failed: Exception | None = None
         """Why nothing is written any more; every later caller is told the same."""
+        self.lost: frozenset[tuple[str, str]] = frozenset()
+        """Scene and id of the questions whose decisions were not written when it failed."""
 
     async def durable(self, decision: Decision) -> None:
         """Return when the decision is durable; decisions are written in the order of the calls."""
         if self.failed is not None:
             raise self.failed
-        self._unwritten[decision.id] = decision, asyncio.get_running_loop().create_future()
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._drain())
-        await self.written(decision.id)
+        future = asyncio.get_running_loop().create_future()
+        self._unwritten[decision.id] = _Waiting(decision, future)
+        self._wake()
+        await asyncio.shield(future)  # a caller who goes away takes nobody with him
+
+    def heard(self, arrival: int, fold_seq: int | None) -> None:
+        """Have it written where something heard was folded; nobody waits for it."""
+        self._unwritten[arrival] = _Waiting(HeardFold(arrival, fold_seq), None)
+        self._wake()
 
     def unwritten(self, id: UUID) -> Decision | None:
         """Return a decision that was given to `durable` and is not durable yet."""
         found = self._unwritten.get(id)
-        return None if found is None else found[0]
+        return None if found is None else cast("Decision", found.fold)
 
     async def written(self, id: UUID) -> None:
         """Return when a decision that was given to `durable` is durable; at once if it is."""
         found = self._unwritten.get(id)
         if found is not None:
-            await asyncio.shield(found[1])  # a caller who goes away takes nobody with him
+            assert found.future is not None
+            await asyncio.shield(found.future)
 
     def close(self) -> None:
         """Let the thread go; nothing may wait."""
         self._pool.shutdown()
 
+    def _wake(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._drain())
+
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         while self._unwritten:
-            batch = list(islice(self._unwritten.values(), self._max_batch))
+            batch = list(islice(self._unwritten.items(), self._max_batch))
+            folds = [waiting.fold for _, waiting in batch]
             try:
-                await loop.run_in_executor(self._pool, self._write, [d for d, _ in batch])
+                await loop.run_in_executor(self._pool, self._write, folds)
             except Exception as error:
-                self.failed = error
-                for _, future in self._unwritten.values():
-                    future.set_exception(error)
-                    future.exception()  # somebody who went away does not ask for it
-                self._unwritten.clear()
+                self._give_up(error)
                 return
-            for decision, future in batch:
-                del self._unwritten[decision.id]
-                future.set_result(None)
+            for key, waiting in batch:
+                del self._unwritten[key]
+                if waiting.future is not None:
+                    waiting.future.set_result(None)
+
+    def _give_up(self, error: Exception) -> None:
+        self.failed = error
+        lost = set()
+        for fold, future in self._unwritten.values():
+            if future is not None:
+                future.set_exception(error)
+                future.exception()  # somebody who went away does not ask for it
+            if isinstance(fold, Decision):
+                lost.add((fold.asked.scene, fold.asked.id))
+        self._unwritten.clear()
+        self.lost = frozenset(lost)
+
+
+class _Waiting(NamedTuple):
+    """What is not written yet, and who waits for it."""
+
+    fold: Decision | HeardFold
+    future: asyncio.Future[None] | None
 
 
 def consume(unit: UnitOfWork, id: UUID, *, by: str, amount_minor: int | None = None) -> Decision:

@@ -9,7 +9,8 @@ log before it answers again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -17,10 +18,28 @@ from steelyard.base import Database
 from steelyard.base.telemetry import get_logger
 from steelyard.decisions.model.decision import Asked, Decision
 from steelyard.decisions.model.question import EventIdWasUsed
-from steelyard.decisions.service.engine import Engine, Policy, catalogue_version, id_of
+from steelyard.decisions.service.engine import REMEMBERED, Engine, Rules, id_of
 from steelyard.decisions.service.log import DecisionLog, LogWriter, OwnerIsAway, TenureIsOver
+from steelyard.decisions.service.state import Follower
+from steelyard.decisions.store import folds
 from steelyard.decisions.store import log as store
-from steelyard.features import CATALOGUE, KINDS, Event, Feature, StreamEngine, catalogue
+from steelyard.decisions.store.folds import Told
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Who takes a shard over, and where it is asked.
+
+    Attributes
+    ----------
+    holder : names the process
+    address, ticket : where it answers, and what it wants to be shown there
+    """
+
+    holder: str
+    address: str = ""
+    ticket: str = ""
+    shard: int = 0
 
 
 class Owner:
@@ -28,34 +47,32 @@ class Owner:
 
     Parameters
     ----------
-    policies : by scene
-    holder, address : who takes the shard over, and where it answers
-    ticket : what it wants to be shown there
-    shard : whose entities it knows
+    rules : who judges whom
+    follower : the state of who stood by; without it the log is read here
 
     Notes
     -----
-    Making one takes the shard over and reads its log from the beginning.
+    Making one takes the shard over and folds what is missing of its log.
     """
 
     def __init__(
-        self,
-        database: Database,
-        policies: Mapping[str, Policy],
-        *,
-        holder: str,
-        address: str = "",
-        ticket: str = "",
-        shard: int = 0,
+        self, database: Database, rules: Rules, place: Place, *, follower: Follower | None = None
     ) -> None:
         self._database = database
-        self._policies = dict(policies)
+        self._shard = place.shard
         self._log = DecisionLog(
-            database, shard=shard, holder=holder, address=address, ticket=ticket
+            database,
+            shard=place.shard,
+            holder=place.holder,
+            address=place.address,
+            ticket=place.ticket,
         )
-        self._features = features_of(self._policies)
-        self._catalogue = catalogue_version(sorted(repr(f) for f in self._features.values()))
-        self._rebuild()
+        self._rules = rules
+        self._suspects: frozenset[tuple[str, str]] = frozenset()
+        self._heard_to = 0
+        self._is_ahead = False
+        self._writer = LogWriter(self._log.write)
+        self._rebuild(follower)
 
     @property
     def epoch(self) -> int:
@@ -66,6 +83,11 @@ class Owner:
     def engine(self) -> Engine:
         """What it folds with; for reading."""
         return self._engine
+
+    @property
+    def rules_version(self) -> int:
+        """The version of the rules that it decides by."""
+        return self._rules.version
 
     async def ask(self, scene: str, body: bytes, *, now_ms: int) -> Decision:
         """Return the decision on a question, once it is durable; the same question, the same.
@@ -79,12 +101,9 @@ class Owner:
         TenureIsOver
             Another process decides now, or has to: a fault left this one with a wrong state.
         """
-        if self._is_ahead:
-            raise TenureIsOver
-        if self._writer.failed is not None:
-            self._recover()
+        self._check()
         asked = self._engine.read(scene, body, now_ms=now_ms)
-        known = self._decided(asked) if self._engine.may_know(asked) else None
+        known = self._decided(asked) if self._may_know(asked) else None
         decision = known or self._decide(asked, now_ms)
         try:
             if known is not None:
@@ -107,48 +126,86 @@ class Owner:
             await asyncio.gather(*(self.ask(scene, body, now_ms=now_ms) for body in bodies))
         )
 
-    def _recover(self) -> None:
-        """Rebuild after a batch has failed: what it folded may not be what is kept."""
-        if isinstance(self._writer.failed, TenureIsOver):
-            raise TenureIsOver
-        self._writer.close()
-        try:
-            self._rebuild()
-        except sa.exc.SQLAlchemyError as error:
-            raise OwnerIsAway from error
+    def untold(self) -> list[Told]:
+        """Return what facts told and this shard has not taken in; may be called in a thread."""
+        with self._database.reading() as connection:
+            return folds.read_told(connection, after=self._heard_to)
+
+    def hear(self, told: Sequence[Told]) -> None:
+        """Fold what facts told, in its order; it becomes durable with the next decisions.
+
+        Raises
+        ------
+        TenureIsOver
+        """
+        self._check()
+        for one in told:
+            if one.arrival > self._heard_to:
+                self._is_ahead = True
+                sequence = self._engine.hear(one)
+                self._is_ahead = False
+                self._writer.heard(one.arrival, sequence)
+                self._heard_to = one.arrival
+
+    def follow(self, rules: Rules) -> None:
+        """Decide by newer rules from the next question on.
+
+        What they read and the state does not know is folded from the log first, which takes as long
+        as a restart without a snapshot.
+        """
+        self._check()
+        self._rules = rules
+        if wanted_of(rules) == self._engine.state.names:
+            self._engine.rules = rules
+        else:
+            self._writer.close()
+            self._rebuild(None)
 
     def close(self) -> None:
         """Let the writer go."""
         self._writer.close()
 
-    def _rebuild(self) -> None:
-        """Fold the shard's log from its beginning, in the order in which it was folded."""
-        stream = StreamEngine(
-            self._features.values(), KINDS, {s: p.reads for s, p in self._policies.items()}
-        )
-        engine = Engine(
-            self._policies,
-            stream,
-            KINDS,
-            catalogue=self._catalogue,
-        )
-        count = 0
-        with self._database.reading() as connection:
-            for line in store.read_lines(connection, self._log.tenure.shard):
-                decision = line.decision
-                asked = decision.asked
-                fields = catalogue.complete(asked.scene, asked.at_ms, asked.fields)
-                stream.fold(Event(asked.scene, asked.id, asked.at_ms, decision.sequence, fields))
-                engine.remember(asked)
-                self._log.head = line.hash
-                count += 1
-        get_logger("decisions").info("state_rebuilt", decisions=count, epoch=self.epoch)
-        self._engine = engine
-        self._is_ahead = False
-        self._writer = LogWriter(self._write)
+    def _check(self) -> None:
+        """Refuse to go on with a wrong state; rebuild it after a batch has failed."""
+        if self._is_ahead:
+            raise TenureIsOver
+        if self._writer.failed is not None:
+            self._recover()
 
-    def _write(self, batch: list[Decision]) -> None:
-        self._log.write(batch, fold_seq=batch[-1].sequence)
+    def _recover(self) -> None:
+        """Rebuild after a batch has failed: what it folded may not be what is kept."""
+        if isinstance(self._writer.failed, TenureIsOver):
+            raise TenureIsOver
+        # If an id in it was used long ago, the log is asked before it is folded again.
+        self._suspects = self._writer.lost
+        self._writer.close()
+        try:
+            self._rebuild(None)
+        except sa.exc.SQLAlchemyError as error:
+            raise OwnerIsAway from error
+
+    def _rebuild(self, follower: Follower | None) -> None:
+        """Fold the shard's log, in the order in which it was folded, behind what is known of it."""
+        wanted = wanted_of(self._rules)
+        if follower is None or follower.state.names != wanted:
+            follower = Follower(self._database, wanted, shard=self._shard)
+        progress = follower.catch_up()
+        engine = Engine(self._rules, follower.state)
+        with self._database.reading() as connection:
+            self._log.head = store.head(connection, self._shard)
+            known = store.recently_asked(connection, self._shard, limit=REMEMBERED)
+            known += folds.recently_heard(connection, self._shard, limit=REMEMBERED)
+        for kind, event_id, at_ms in sorted(known, key=lambda one: one[2]):
+            engine.remember(kind, event_id, at_ms)
+        if len(known) >= REMEMBERED:
+            engine.forget_before(min(one[2] for one in known))
+        get_logger("decisions").info(
+            "state_rebuilt", folded_to=follower.state.sequence, epoch=self.epoch
+        )
+        self._engine = engine
+        self._heard_to = progress.heard_to
+        self._is_ahead = False
+        self._writer = LogWriter(self._log.write)
 
     def _decide(self, asked: Asked, now_ms: int) -> Decision:
         """Decide; a fault after folding leaves the state ahead of the log, and ends the owner."""
@@ -157,25 +214,27 @@ class Owner:
         self._is_ahead = False
         return decision
 
+    def _may_know(self, asked: Asked) -> bool:
+        return self._engine.may_know(asked) or (asked.scene, asked.id) in self._suspects
+
     def _decided(self, asked: Asked) -> Decision | None:
         """Return the decision that was made on a question before."""
         found = self._writer.unwritten(id_of(asked))
         if found is None:
             with self._database.reading() as connection:
                 line = store.find_asked(connection, asked.scene, asked.id)
-            found = None if line is None else line.decision
+                found = None if line is None else line.decision
+                was_heard = found is None and (
+                    self._engine.knows(asked.scene, asked.id)
+                    or folds.was_folded(connection, self._shard, asked.scene, asked.id)
+                )
+            if was_heard:
+                raise EventIdWasUsed(id=asked.id, scene=asked.scene)
         if found is not None and found.asked != asked:
             raise EventIdWasUsed(id=asked.id, scene=asked.scene)
         return found
 
 
-def features_of(policies: Mapping[str, Policy]) -> dict[str, Feature]:
-    """Return the features that policies read, and the parts of those that are ratios."""
-    wanted: dict[str, Feature] = {}
-    left = [name for policy in policies.values() for name in policy.reads]
-    while left:
-        name = left.pop()
-        if name not in wanted:
-            wanted[name] = CATALOGUE[name]
-            left += wanted[name].parts or ()
-    return wanted
+def wanted_of(rules: Rules) -> dict[str, tuple[str, ...]]:
+    """Return by scene, which is also the kind of its events, the features that are read."""
+    return {scene: rules.reads(scene) for scene in rules.scenes}

@@ -9,6 +9,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from steelyard.decisions.model.decision import Decision, record_of
+from steelyard.decisions.model.policy import CompiledPolicy
+from steelyard.decisions.model.roster import switched_off, variant
 from steelyard.decisions.service.engine import Policy, replay
 from steelyard.decisions.service.log import read_decision
 from steelyard.kernel import Refusal, RefusalKind
@@ -56,13 +58,22 @@ def replay_decision(
     policy = policies.get(recorded.asked.scene)
     if policy is None or policy.cause != recorded.cause:
         raise PolicyIsUnknown(cause=recorded.cause)
-    computed = replay(recorded, policy)
+    computed = replay(recorded, _as_it_was(policy, recorded.versions))
     differing = tuple(
         name
         for name in Decision.__struct_fields__
         if _plain(getattr(recorded, name)) != _plain(getattr(computed, name))
     )
     return Replayed(recorded, computed, record_of(computed) == line.record, differing)
+
+
+def _as_it_was(policy: Policy, versions: Mapping[str, str]) -> Policy:
+    """Return a policy without what was left out of it, or switched off, when it decided."""
+    if not isinstance(policy, CompiledPolicy):
+        return policy
+    if "killed" in versions:
+        return switched_off(policy, versions["killed"])
+    return variant(policy, versions.get("without", ""))
 
 
 def _plain(value: object) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -14,9 +15,12 @@ from steelyard.kernel import CursorIsInvalid, Page
 
 _TAKE_OVER = sa.text("SELECT * FROM decisions.take_over(:shard, :holder, :address, :ticket)")
 _APPEND = sa.text(
-    "SELECT decisions.append(:shard, :epoch, :fold_seq, CAST(:ids AS uuid[]), :scenes, :asked,"
-    " :subjects, CAST(:fold_seqs AS bigint[]), CAST(:ats AS timestamptz[]),"
-    " CAST(:expiries AS timestamptz[]), :outcomes, CAST(:limits AS bigint[]), :causes,"
+    "SELECT decisions.append_folds(:shard, :epoch, :fold_seq, :heard_to,"
+    " CAST(:heard_seqs AS bigint[]), CAST(:arrivals AS bigint[]), CAST(:ids AS uuid[]),"
+    " CAST(:scenes AS text[]), CAST(:asked AS text[]),"
+    " CAST(:subjects AS text[]), CAST(:fold_seqs AS bigint[]), CAST(:ats AS timestamptz[]),"
+    " CAST(:expiries AS timestamptz[]), CAST(:outcomes AS text[]),"
+    " CAST(:limits AS bigint[]), CAST(:causes AS text[]),"
     " CAST(:records AS bytea[]), CAST(:hashes AS bytea[]))"
 )
 
@@ -36,6 +40,19 @@ class Tenure:
     decisions: int
     fold_seq: int
     head: bytes
+
+
+class FoldedTo(NamedTuple):
+    """How far a batch brings a shard.
+
+    Attributes
+    ----------
+    fold_seq : place of what was folded last
+    heard_to : arrival up to which it took in what it was told; 0 if nothing of that is in the batch
+    """
+
+    fold_seq: int
+    heard_to: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +87,22 @@ def append(
     decisions: Sequence[Decision],
     records: Sequence[tuple[bytes, bytes]],
     *,
-    fold_seq: int,
+    heard: Sequence[tuple[int, int]],
+    to: FoldedTo,
 ) -> bool:
-    """Append decisions with their records and hashes; False if the tenure is over."""
+    """Append decisions with their records and hashes, and what was heard; False if the tenure ends.
+
+    Parameters
+    ----------
+    heard : place in the order of folding, and arrival, of each telling that was folded
+    """
     values = {
         "shard": tenure.shard,
         "epoch": tenure.epoch,
-        "fold_seq": fold_seq,
+        "fold_seq": to.fold_seq,
+        "heard_to": to.heard_to,
+        "heard_seqs": [fold_seq for fold_seq, _ in heard],
+        "arrivals": [arrival for _, arrival in heard],
         "ids": [d.id for d in decisions],
         "scenes": [d.asked.scene for d in decisions],
         "asked": [d.asked.id for d in decisions],
@@ -118,6 +144,28 @@ def read_line(connection: sa.Connection, id: UUID) -> Line | None:
     """Return the line of a decision."""
     row = connection.execute(sa.text(f"{_LINE} WHERE id = :id"), {"id": id}).one_or_none()
     return None if row is None else _line(row)
+
+
+def head(connection: sa.Connection, shard: int) -> bytes:
+    """Return the hash of the last line of a shard."""
+    found = connection.execute(
+        sa.text("SELECT head FROM decisions.owner WHERE shard = :shard"), {"shard": shard}
+    )
+    return bytes(found.scalar_one())
+
+
+def recently_asked(
+    connection: sa.Connection, shard: int, *, limit: int
+) -> list[tuple[str, str, int]]:
+    """Return scene, event id and instant in ms of the latest questions that were decided."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT scene, asked, CAST(1000 * extract(epoch FROM at) AS bigint) FROM decisions.log"
+            " WHERE shard = :shard ORDER BY number DESC LIMIT :n"
+        ),
+        {"shard": shard, "n": limit},
+    )
+    return [(scene, asked, at_ms) for scene, asked, at_ms in rows]
 
 
 def find_asked(connection: sa.Connection, scene: str, asked: str) -> Line | None:

@@ -20,6 +20,11 @@ KEPT = 2
 _DUMPED = tuple[list[tuple[str, str, list[str]]], list[str], list[str]]
 
 
+def definitions(engine: StreamEngine) -> str:
+    """Return the SHA-256, in hex, of the definitions of an engine: a snapshot belongs to them."""
+    return dump.definitions(engine.features, engine.kinds)
+
+
 def digest(engine: StreamEngine, graph: LinkGraph) -> str:
     """Return the SHA-256, in hex, of all that can still have an effect on an answer of the two."""
     linked = msgspec.msgpack.encode(graph.dump())
@@ -36,7 +41,7 @@ def save(unit: UnitOfWork, engine: StreamEngine, graph: LinkGraph, *, shard: int
     row = table.StoredSnapshot(
         shard=shard,
         fold_seq=engine.sequence,
-        definitions=dump.definitions(engine.features, engine.kinds),
+        definitions=definitions(engine),
         digest=digest(engine, graph),
         state=zlib.compress(state, 1),
         taken_at=unit.now,
@@ -57,7 +62,7 @@ def restore(
         None if there is no such snapshot, or if it does not come out as it was taken, and the
         engine stands as it was: then all is replayed.
     """
-    wanted = dump.definitions(engine.features, engine.kinds)
+    wanted = definitions(engine)
     with database.reading() as connection:
         row = table.latest(connection, shard, wanted, up_to=up_to)
     if row is None:

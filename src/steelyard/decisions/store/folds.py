@@ -1,0 +1,190 @@
+"""What an owner is told beside the questions, and everything that a shard folded, in its order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+
+from steelyard.decisions.model.decision import Asked
+
+_STEP = 2_000
+
+
+class Telling(NamedTuple):
+    """An event or a label out of a fact, which nobody has folded yet.
+
+    Attributes
+    ----------
+    position : sequence of the fact in the log of facts
+    what : `event` or `label`
+    kind, event_id : of the event, or of the event that the label is about
+    at_ms : when it happened, or from when on it is known
+    content : fields of an event; `field`, `value` and `customer` of a label
+    """
+
+    position: int
+    what: str
+    kind: str
+    event_id: str
+    at_ms: int
+    content: Mapping[str, Any]
+
+
+class Told(NamedTuple):
+    """A telling at its place in the order of arrival."""
+
+    arrival: int
+    what: str
+    kind: str
+    event_id: str
+    at_ms: int
+    content: Mapping[str, Any]
+
+
+class Fold(NamedTuple):
+    """What a shard folded at one place of its order: the event of a question, or a telling."""
+
+    fold_seq: int
+    asked: Asked | None
+    told: Told | None
+
+
+class Progress(NamedTuple):
+    """How far a shard has come: what is committed of it."""
+
+    fold_seq: int
+    heard_to: int
+
+
+class _Recorded(msgspec.Struct, frozen=True):
+    """What of a record is folded."""
+
+    asked: Asked
+    sequence: int
+
+
+_RECORDED = msgspec.json.Decoder(_Recorded)
+
+
+def insert(connection: sa.Connection, tellings: Sequence[Telling]) -> None:
+    """Keep tellings in their order; an event that was asked about is left out, it was folded."""
+    if not tellings:
+        return
+    positions, whats, kinds, ids, ats, contents = (
+        list(column) for column in zip(*tellings, strict=True)
+    )
+    connection.execute(
+        sa.text(
+            "INSERT INTO decisions.told (position, what, kind, event_id, at_ms, content)"
+            " SELECT t.position, t.what, t.kind, t.event_id, t.at_ms, t.content FROM unnest("
+            " CAST(:positions AS bigint[]), CAST(:whats AS text[]), CAST(:kinds AS text[]),"
+            " CAST(:ids AS text[]), CAST(:ats AS bigint[]), CAST(:contents AS jsonb[]))"
+            " WITH ORDINALITY AS t (position, what, kind, event_id, at_ms, content, nth)"
+            " WHERE t.what = 'label' OR NOT EXISTS (SELECT FROM decisions.log l"
+            " WHERE l.scene = t.kind AND l.asked = t.event_id)"
+            " ORDER BY t.nth ON CONFLICT DO NOTHING"
+        ),
+        {
+            "positions": positions,
+            "whats": whats,
+            "kinds": kinds,
+            "ids": ids,
+            "ats": ats,
+            "contents": [msgspec.json.encode(one).decode() for one in contents],
+        },
+    )
+
+
+_TOLD = "SELECT arrival, what, kind, event_id, at_ms, content FROM decisions.told"
+
+
+def read_told(connection: sa.Connection, *, after: int, limit: int = _STEP) -> list[Told]:
+    """Return what was told behind an arrival, in the order of arrival."""
+    rows = connection.execute(
+        sa.text(f"{_TOLD} WHERE arrival > :after ORDER BY arrival LIMIT :n"),
+        {"after": after, "n": limit},
+    )
+    return [Told(*row) for row in rows]
+
+
+def was_folded(connection: sa.Connection, shard: int, kind: str, event_id: str) -> bool:
+    """Return whether an event was folded because a fact told of it."""
+    found = connection.execute(
+        sa.text(
+            "SELECT EXISTS (SELECT FROM decisions.heard WHERE shard = :shard AND what = 'event'"
+            " AND kind = :kind AND event_id = :id)"
+        ),
+        {"shard": shard, "kind": kind, "id": event_id},
+    )
+    return bool(found.scalar_one())
+
+
+def recently_heard(
+    connection: sa.Connection, shard: int, *, limit: int
+) -> list[tuple[str, str, int]]:
+    """Return kind, id and instant in ms of the latest events that facts told of."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT kind, event_id, at_ms FROM decisions.heard"
+            " WHERE shard = :shard AND what = 'event' ORDER BY fold_seq DESC LIMIT :n"
+        ),
+        {"shard": shard, "n": limit},
+    )
+    return [(kind, event_id, at_ms) for kind, event_id, at_ms in rows]
+
+
+def progress(connection: sa.Connection, shard: int) -> Progress:
+    """Return how far a shard has come; a shard nobody ever took has folded nothing."""
+    row = connection.execute(
+        sa.text("SELECT fold_seq, heard_to FROM decisions.owner WHERE shard = :shard"),
+        {"shard": shard},
+    ).one_or_none()
+    return Progress(0, 0) if row is None else Progress(row.fold_seq, row.heard_to)
+
+
+def read_folds(connection: sa.Connection, shard: int, *, after: int, up_to: int) -> Iterator[Fold]:
+    """Yield what a shard folded behind one place and up to another, in the order of folding."""
+    return merge(
+        _asked(connection, shard, after, up_to),
+        _heard(connection, shard, after, up_to),
+        key=attrgetter("fold_seq"),
+    )
+
+
+def _asked(connection: sa.Connection, shard: int, after: int, up_to: int) -> Iterator[Fold]:
+    statement = (
+        "SELECT fold_seq, record FROM decisions.log"
+        " WHERE shard = :shard AND fold_seq > :after AND fold_seq <= :up_to"
+        " ORDER BY fold_seq LIMIT :n"
+    )
+    for row in _pages(connection, statement, shard, after, up_to):
+        recorded = _RECORDED.decode(bytes(row.record))
+        yield Fold(row.fold_seq, recorded.asked, None)
+
+
+def _heard(connection: sa.Connection, shard: int, after: int, up_to: int) -> Iterator[Fold]:
+    statement = (
+        "SELECT fold_seq, arrival, what, kind, event_id, at_ms, content FROM decisions.heard"
+        " WHERE shard = :shard AND fold_seq > :after AND fold_seq <= :up_to"
+        " ORDER BY fold_seq LIMIT :n"
+    )
+    for row in _pages(connection, statement, shard, after, up_to):
+        yield Fold(row.fold_seq, None, Told(*tuple(row)[1:]))
+
+
+def _pages(
+    connection: sa.Connection, statement: str, shard: int, after: int, up_to: int
+) -> Iterator[sa.Row[Any]]:
+    while True:
+        rows = connection.execute(
+            sa.text(statement), {"shard": shard, "after": after, "up_to": up_to, "n": _STEP}
+        ).all()
+        yield from rows
+        if len(rows) < _STEP:
+            return
+        after = rows[-1].fold_seq
