@@ -39,7 +39,7 @@ AT = 1_772_442_000_000
 
 
 COMMITTED = {
-    "policy.card_payment@1": "c61b854c9bcefa1a",
+    "policy.card_payment@1": "470c6eb9d9ba50c5",
     "policy.log_in@1": "18ca45d5dc4dada8",
     "policy.loan_application@1": "58e5dacf9ccf0057",
     "policy.withdrawal@1": "a077ec9d85571973",
