@@ -1,5 +1,10 @@
 """Decisions: what may happen, why, by which version; durable before it is used, used once."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from steelyard.decisions.model.decision import Answer, Decision
 from steelyard.decisions.model.question import (
     MAX_QUESTION,
@@ -33,6 +38,10 @@ from steelyard.decisions.service.tending import tend
 from steelyard.decisions.store.log import Line
 from steelyard.decisions.store.log import newest as newest_decisions
 
+if TYPE_CHECKING:
+    from steelyard.decisions.model import lifecycle
+    from steelyard.decisions.service import guards, lists, policies
+
 __all__ = [
     "MAX_QUESTION",
     "QUESTION_REFUSALS",
@@ -59,8 +68,13 @@ __all__ = [
     "Use",
     "consume",
     "consume_all",
+    "guards",
+    "lifecycle",
+    "lists",
     "newest_decisions",
+    "policies",
     "read_decision",
+    "registry",
     "replay_decision",
     "tend",
     "text_of",
@@ -68,3 +82,18 @@ __all__ = [
     "verify_log",
     "wanted_of",
 ]
+
+_GROUPS = {
+    "guards": "service.guards",
+    "lifecycle": "model.lifecycle",
+    "lists": "service.lists",
+    "policies": "service.policies",
+    "registry": "service.registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a group when it is asked for first."""
+    if name in _GROUPS:
+        return import_module(f"{__name__}.{_GROUPS[name]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,7 +17,7 @@ from steelyard.decisions.model.policy import (
 )
 from steelyard.decisions.nodes import node_kinds
 
-__all__ = ["delivered_examples", "delivered_policies"]
+__all__ = ["delivered_examples", "delivered_policies", "delivered_source"]
 
 _DELIVERED = {
     "card_payment": (1, Fails.OPEN),
@@ -43,6 +43,11 @@ def delivered_policies() -> dict[str, CompiledPolicy]:
 def delivered_examples(scene: str) -> tuple[Example, ...]:
     """Return the test cases of the delivered policy of a scene."""
     return read_examples(_text(f"{scene}.examples.json"))
+
+
+def delivered_source(scene: str) -> tuple[str, str]:
+    """Return the document of the delivered policy of a scene and its test cases, as JSON texts."""
+    return _text(f"{scene}.json"), _text(f"{scene}.examples.json")
 
 
 def _text(name: str) -> str:

@@ -188,6 +188,23 @@ def stop_experiment(unit: UnitOfWork, name: str, version: int, *, approval: UUID
     return _stop(unit, experiment, cause)
 
 
+def end_experiment(unit: UnitOfWork, name: str, version: int, *, cause: str) -> Experiment:
+    """Stop a running version because what it compared was decided on, for the cause of that.
+
+    Parameters
+    ----------
+    cause : the approval that another room has consumed in this transaction
+
+    Refusals
+    --------
+    experiment_is_unknown, experiment_is_not_running
+    """
+    table.hold_name(unit.connection, name)
+    experiment = table.lock(unit.connection, name, version)
+    experiment.must_run()
+    return _stop(unit, experiment, cause)
+
+
 def read_experiment(connection: sa.Connection, name: str, version: int | None = None) -> Experiment:
     """Return a version of an experiment, the newest one if none is named.
 
