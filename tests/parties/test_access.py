@@ -97,6 +97,7 @@ def test_built_in_roles_name_verbs_that_are_there() -> None:
         "parties.unmask",
         "ledger.approve",
         "parties.approve",
+        "decisions.approve",
         "experiments.approve",
     }
     rooms = {verb.partition(".")[0] for verb in known}

@@ -13,6 +13,7 @@ from steelyard.cli import (
     features,
     imports,
     ledger,
+    models,
     parties,
     risk,
     simulate,
@@ -37,6 +38,7 @@ app.add_typer(parties.app, name="parties")
 app.add_typer(features.app, name="features")
 app.add_typer(decisions.app, name="decisions")
 app.add_typer(risk.app, name="risk")
+app.add_typer(models.app, name="models")
 app.add_typer(cases.app, name="cases")
 app.add_typer(simulate.app, name="simulate")
 app.command("doctor")(doctor.doctor)

@@ -45,6 +45,11 @@ TAGS: Final = (
         "Numbers about customers, cards, devices and places, and how fresh they are.",
         "特征：客户、卡、设备与地点的指标及其时效。",
     ),
+    (
+        "models",
+        "Trained models and scorecards with their cards; a second person lets policies use them.",
+        "模型：训练完成的模型与评分卡及其模型卡，经第二人批准后供策略使用。",
+    ),
     ("cases", "One work queue for people, with its history.", "案件：人工处理的统一队列与历史。"),
     (
         "experiments",

@@ -37,6 +37,7 @@ CONSUMERS: tuple[events.Consumer, ...] = (
 def routers() -> tuple[APIRouter, ...]:
     """Return the routes of every room."""
     from steelyard.cases.http import router as of_cases
+    from steelyard.decisions.http import model_router as of_models
     from steelyard.decisions.http import router as of_decisions
     from steelyard.events.http import router as of_events
     from steelyard.experiments.http import router as of_experiments
@@ -50,6 +51,7 @@ def routers() -> tuple[APIRouter, ...]:
         of_ledger,
         of_events,
         of_decisions,
+        of_models,
         of_features,
         of_cases,
         of_experiments,

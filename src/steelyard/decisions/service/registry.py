@@ -78,6 +78,7 @@ __all__ = [
     "model_source",
     "read_card",
     "read_form",
+    "read_reference",
     "read_registered",
     "register_model",
     "request_model_approval",
