@@ -35,6 +35,8 @@ from steelyard.decisions.model.expression.tree import (
 
 _NEAR = 1e-9
 """How near, relative to its size, a computed fraction may lie to what the decimal one is."""
+_LEAST = 1e-27
+"""How near in any case: the decimal one has 28 places, and is zero under them."""
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<": np.less,
@@ -265,7 +267,7 @@ class Evaluator:
     def _near(self, left: Value, right: Value, failed: Mask | None) -> None:
         if left.inexact or right.inexact:
             a, b = np.asarray(left.values, float), np.asarray(right.values, float)
-            near = np.abs(a - b) <= _NEAR * np.maximum(np.abs(a), np.abs(b))
+            near = np.abs(a - b) <= np.maximum(_LEAST, _NEAR * np.maximum(np.abs(a), np.abs(b)))
             near = np.broadcast_to(near, (self.rows,))
             self._doubted(near if failed is None else near & ~failed)
 

@@ -119,11 +119,15 @@ class Column:
 
     def replaced(self, rows: NDArray[np.int64], values: Sequence[Any]) -> Column:
         """Return the column with other values for some events."""
-        if self.kind is Kind.ARRAY:
-            return self
         made = self.values.copy()
         missing = np.zeros(len(made), np.bool_) if self.missing is None else self.missing.copy()
         words = self.words
+        if self.kind is Kind.ARRAY:
+            assert words is not None
+            for row, value in zip(rows.tolist(), values, strict=True):
+                missing[row] = value is None
+                made[row] = _marked(words.words, value or ())
+            return Column(self.kind, made, missing if missing.any() else None, words)
         if words is not None:
             more = [one for one in values if one is not None and one not in words.codes]
             words = Words((*words.words, *dict.fromkeys(more)))
@@ -147,6 +151,16 @@ class Column:
             ]
             found[name] = _joined(columns)
         return found
+
+
+def _marked(words: Sequence[Any], given: Sequence[Any]) -> Mask:
+    """Return marks on the words that are given, in their order; a word may stand there twice."""
+    marks = np.zeros(len(words), np.bool_)
+    place = -1
+    for one in given:
+        place = words.index(one, place + 1)
+        marks[place] = True
+    return marks
 
 
 def _joined(columns: Sequence[Column]) -> Column:
