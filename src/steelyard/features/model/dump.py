@@ -16,8 +16,8 @@ from steelyard.features.model.layout import EntityLayout, Slot, Track
 from steelyard.features.model.told import ToldWindows
 from steelyard.features.model.window import State
 
-FORM = "steelyard-features-1"
-Noted = Mapping[tuple[str, str], tuple[int, tuple[tuple[str, str], ...]]]
+FORM = "steelyard-features-2"
+Noted = Mapping[tuple[str, str], tuple[int, int, tuple[tuple[str, str], ...]]]
 
 
 class _PlainOnly(pickle.Unpickler):
@@ -85,12 +85,12 @@ def states(
 
 
 def _whole(state: State, layout: EntityLayout) -> list[Any]:
-    made = []
+    made: list[Any] = []
     for slot, content in zip(layout.slots, state, strict=True):
         if slot is Slot.DEQUE:
             made.append(list(content))
         elif slot is Slot.TOLD:
-            made.append(content.dump())
+            made.append(None if content is None else content.dump())
         else:
             made.append(content)
     return made
@@ -102,7 +102,7 @@ def load_state(layout: EntityLayout, dumped: list[Any]) -> State:
     for i, (slot, content) in enumerate(zip(layout.slots, dumped, strict=True)):
         if slot is Slot.DEQUE:
             state.append(deque(content))
-        elif slot is Slot.TOLD:
+        elif slot is Slot.TOLD and content is not None:
             state.append(ToldWindows.load(layout.told_at[i], content))
         else:
             state.append(content)
@@ -111,7 +111,8 @@ def load_state(layout: EntityLayout, dumped: list[Any]) -> State:
 
 def _needed(state: State, layout: EntityLayout, oldest: int) -> list[Any] | None:
     tracks = [_needed_of_track(state, track, oldest - track.span) for track in layout.tracks]
-    told = [state[told.slot].dump(oldest - told.span) for told in layout.told]
+    windows = ((state[told.slot], oldest - told.span) for told in layout.told)
+    told = [[] if one is None else one.dump(keep_from) for one, keep_from in windows]
     return [tracks, told] if any(tracks) or any(told) else None
 
 

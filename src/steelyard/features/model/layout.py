@@ -17,6 +17,7 @@ from steelyard.features.model.event import EventKind
 
 POSITION = 0
 """Slot of the instant up to which the pointers of the entity may have moved."""
+LONG_AGO = -(1 << 62)
 FIRST_TRIM = 48
 """A track looks for what can go when it is this long."""
 
@@ -34,6 +35,7 @@ class Slot(Enum):
     DICT = auto()
     DEQUE = auto()
     TOLD = auto()
+    """`ToldWindows`, None until there is something to keep."""
 
 
 @dataclass(slots=True)
@@ -44,6 +46,11 @@ class Column:
     s: int | None = None
     q: int | None = None
     values: int | None = None
+
+    @property
+    def totals(self) -> tuple[int | None, int | None, int | None]:
+        """Slots of the totals of n, s, q."""
+        return self.n, self.s, self.q
 
 
 @dataclass(slots=True)
@@ -68,6 +75,10 @@ class Window:
     low: dict[str, int] = field(default_factory=dict)
     high: dict[str, int] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)
+
+    def holds(self, name: str) -> bool:
+        """Whether it keeps something of its own about the values of a field."""
+        return any(name in held for held in (self.distinct, self.low, self.high, self.last))
 
 
 @dataclass(slots=True)
@@ -103,7 +114,10 @@ class Track:
 
 @dataclass(slots=True)
 class ToldTrack:
-    """Events whose labels some features look at; `aggregated` is the field, if any."""
+    """Events whose labels some features look at; `aggregated` is the field, if any.
+
+    `soonest` is how long after an event it comes into the first of the windows.
+    """
 
     kinds: frozenset[str]
     where: tuple[Where, ...]
@@ -112,6 +126,13 @@ class ToldTrack:
     labels: frozenset[str]
     windows: list[tuple[int, int]] = field(default_factory=list)
     span: int = 0
+    soonest: int = 0
+
+    @property
+    def is_told_only(self) -> bool:
+        """Whether labels alone decide what an event contributes: none of its own fields do."""
+        fields = {where.field for where in self.where}
+        return fields | ({self.aggregated} - {None}) <= self.labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +201,7 @@ class EntityLayout:
         if window not in told.windows:
             told.windows.append(window)
         told.span = max(told.span, sum(window))
+        told.soonest = min(delay for _, delay in told.windows)
         return told
 
     def _track(self, feature: Feature) -> Track:

@@ -8,8 +8,10 @@ from typing import NamedTuple
 from steelyard.features.model import formula
 from steelyard.features.model.definition import Feature
 from steelyard.features.model.event import Event, EventKind, Label
-from steelyard.features.model.layout import EntityLayout, plan
-from steelyard.features.model.window import Number, State, ask, empty, insert, latest
+from steelyard.features.model.layout import EntityLayout, ToldTrack, plan
+from steelyard.features.model.told import Key, Place, ToldWindows
+from steelyard.features.model.upkeep import generate_empty
+from steelyard.features.model.window import Number, State, ask, insert, latest
 
 
 class Reading(NamedTuple):
@@ -30,17 +32,28 @@ def place(layout: EntityLayout, state: State, event: Event) -> None:
         if event.kind in track.kinds:
             insert(state, track, event.at_ms, event.fields)
     for told in layout.told:
-        if event.kind in told.kinds:
-            state[told.slot].insert((event.kind, event.id), event.at_ms, event.fields)
+        if event.kind in told.kinds and not told.is_told_only:
+            where = (event.at_ms, event.sequence)
+            _windows(state, told).insert((event.kind, event.id), where, event.fields)
 
 
-def tell(layout: EntityLayout, state: State, label: Label) -> None:
-    """Let what is known about an entity hear a label."""
+def hears(layout: EntityLayout, label: Label) -> bool:
+    """Whether a feature of an entity looks at the label."""
+    return any(label.kind in one.kinds and label.field in one.labels for one in layout.told)
+
+
+def tell(layout: EntityLayout, state: State, label: Label, about: Place) -> None:
+    """Let what is known about an entity hear a label of an event of this instant and sequence."""
     for told in layout.told:
         if label.kind in told.kinds and label.field in told.labels:
-            what = (label.field, int(label.value))
-            key = (label.kind, label.id)
-            state[told.slot].tell(key, label.at_ms, label.sequence, what)
+            _windows(state, told).tell(label, about)
+
+
+def _windows(state: State, told: ToldTrack) -> ToldWindows:
+    made: ToldWindows | None = state[told.slot]
+    if made is None:
+        made = state[told.slot] = ToldWindows(told)
+    return made
 
 
 def readings(
@@ -77,13 +90,17 @@ def replayed(
     """
     by_name, layouts = plan((f for f in features if f.entity == entity), kinds)
     layout = layouts[entity]
-    state = empty(layout)
+    state = generate_empty(layout)()
+    places: dict[Key, Place] = {}
     for each in history:
         if each.at_ms > at_ms:
             continue
         if isinstance(each, Label):
-            tell(layout, state, each)
+            about = places.get((each.kind, each.id))
+            if about is not None:
+                tell(layout, state, each, about)
         else:
+            places[each.kind, each.id] = (each.at_ms, each.sequence)
             place(layout, state, each)
     return readings(layout, by_name, state, at_ms)
 

@@ -6,7 +6,7 @@ of conditions are handed over as values. No text of a user gets here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,12 @@ from steelyard.features.model import formula
 from steelyard.features.model.definition import Aggregate, Compare, Feature
 from steelyard.features.model.event import EventKind
 from steelyard.features.model.layout import Ask, Column, EntityLayout, ToldTrack, Track, Window
+from steelyard.features.model.told import ToldWindows
 from steelyard.features.model.window import ask, enter
 
 _A = Aggregate
+_SUMS = {_A.SUM: "s", _A.MEAN: "ns", _A.STD: "nsq", _A.ZSCORE: "nsq"}
+"""Which totals of a column an aggregate is made of."""
 _OPERATORS = {Compare.IS: "==", Compare.IS_NOT: "!=", Compare.AT_LEAST: ">=", Compare.BELOW: "<"}
 
 
@@ -30,14 +33,14 @@ class Ports:
     born : by entity, returns the state of a value that is not there
     late : by entity and kind, (state, instant, fields, id) -> values of an event that comes late
     tidy : by entity, drops from a state what no answer looks at
-    note : remembers which entities an event that can be labelled belongs to
+    noted : instant, sequence and entities of an event that can be labelled, by kind and id
     """
 
     states: Mapping[str, dict[str, Any]]
     born: Mapping[str, Callable[[str], Any]]
     late: Callable[[str, str], Callable[..., Any]]
     tidy: Mapping[str, Callable[[Any], None]]
-    note: Callable[[tuple[str, str], int, tuple[tuple[str, str], ...]], None]
+    noted: MutableMapping[tuple[str, str], tuple[int, int, tuple[tuple[str, str], ...]]]
 
 
 @dataclass(slots=True)
@@ -108,10 +111,10 @@ def planned(
 
 
 def generate(plan: Plan, ports: Ports) -> tuple[Callable[..., dict[str, Any]], str]:
-    """Return the function (instant, fields, id) -> values by name of a kind, and its source.
+    """Return the function of a kind, and its source.
 
-    It folds an event that is not too late into the state of its entities and answers the wanted
-    features as of it.
+    It takes (instant, fields, id, sequence), folds an event that is not too late into the state of
+    its entities, and answers the wanted features as of it, by name.
     """
     writer = Writer()
     variables = {
@@ -119,17 +122,22 @@ def generate(plan: Plan, ports: Ports) -> tuple[Callable[..., dict[str, Any]], s
         for i, ask_ in enumerate(ask_ for asks in plan.computed.values() for ask_ in asks)
     }
     writer.put("g = f.get")
+    is_noted = any(plan.kind.name in told.kinds for each in plan.entities for told in each.told)
+    if is_noted:
+        writer.put(f"key = ({plan.kind.name!r}, id)")
     fields = sorted(_fields(plan))
     for name in fields:
         writer.put(f"x_{name} = g({name!r})")
-    noted = []
+    noted: dict[str, str] = {}
     for i, layout in enumerate(plan.entities):
         _Entity(plan, ports, writer, layout, variables).emit(i)
         if any(plan.kind.name in told.kinds for told in layout.told):
-            noted.append(f"({layout.entity!r}, e{i})")
+            noted[f"e{i}"] = f"({layout.entity!r}, e{i})"
     if noted:
-        note = writer.constant(ports.note)
-        writer.put(f"{note}(({plan.kind.name!r}, id), t, ({', '.join(noted)},))")
+        writer.put(f"whose = ({', '.join(noted.values())},)")
+        writer.put(f"if {' or '.join(f'{e} is None' for e in noted)}:")
+        writer.put("    whose = tuple([each for each in whose if each[1] is not None])")
+        writer.put(f"{writer.constant(ports.noted)}[key] = (t, s, whose)")
     ratio = writer.constant(formula.ratio)
     for name in plan.wanted:
         parts = plan.features[name].parts
@@ -140,7 +148,7 @@ def generate(plan: Plan, ports: Ports) -> tuple[Callable[..., dict[str, Any]], s
     answer = ", ".join(f"{name!r}: {variables[name]}" for name in plan.wanted)
     writer.put(f"return {{{answer}}}")
     arguments = ", ".join(writer.constants)
-    head = [f"def make({arguments}):", "    def fold(t, f, id):"]
+    head = [f"def make({arguments}):", "    def fold(t, f, id, s):"]
     source = "\n".join([*head, *writer.lines, "    return fold", ""])
     made: dict[str, Any] = {}
     exec(compile(source, f"<features of {plan.kind.name}>", "exec"), made)
@@ -159,6 +167,11 @@ def _fields(plan: Plan) -> set[str]:
             if ask_.feature.aggregate is _A.ZSCORE and ask_.feature.field is not None:
                 found.add(ask_.feature.field)
     return found
+
+
+def _summed(aggregate: Aggregate, column: Column) -> list[int]:
+    """Return the slots of the totals that an aggregate is made of."""
+    return [slot for which in _SUMS[aggregate] if (slot := getattr(column, which)) is not None]
 
 
 @dataclass(slots=True)
@@ -203,7 +216,12 @@ class _Entity:
         before = [ask_ for ask_ in asks if ask_.feature.before]
         after = [ask_ for ask_ in asks if not ask_.feature.before]
         is_written = self.plan.kind.name in track.kinds
-        put(f"a = st[{track.instants}]", "n = len(a)")
+        put(f"a = st[{track.instants}]")
+        if not is_written:
+            put("if a:")
+            self.writer.depth += 1
+        put("n = len(a)")
+        self._columns(track, asks, is_written=is_written)
         for window in track.windows.values():
             mine = [ask_ for ask_ in before if ask_.window is window]
             if mine:
@@ -216,6 +234,22 @@ class _Entity:
                 self._window(track, window, mine, is_ended=is_written and not track.where)
         if is_written:
             put(f"if n > st[{track.limit}]:", "    big = True")
+            return
+        self.writer.depth -= 1
+        put("else:")
+        self._nothing(asks)
+
+    def _columns(self, track: Track, asks: Sequence[Ask], *, is_written: bool) -> None:
+        """Take the totals that are added to or read into variables: `c` and the slot."""
+        used: dict[int, None] = {}
+        for column in track.columns.values() if is_written else ():
+            used.update((slot, None) for slot in column.totals if slot is not None)
+        for ask_ in asks:
+            if ask_.feature.aggregate in _SUMS and ask_.feature.field is not None:
+                column = track.columns[ask_.feature.field]
+                used.update((slot, None) for slot in _summed(ask_.feature.aggregate, column))
+        for slot in used:
+            self.writer.put(f"c{slot} = st[{slot}]")
 
     def _append(self, track: Track) -> None:
         put, writer = self.writer.put, self.writer
@@ -231,45 +265,47 @@ class _Entity:
         put("a.append(t)", "n += 1")
         if track.is_for_ever:
             put(f"if st[{track.first}] is None:", f"    st[{track.first}] = t")
+        entered = [window for window in track.windows.values() if window.tail is None]
         for name, column in track.columns.items():
-            self._append_value(f"x_{name}", column)
-        for window in track.windows.values():
-            if window.tail is None:
-                self._enter(window)
+            if column.values is not None:
+                put(f"st[{column.values}].append(x_{name})")
+            mine = [window for window in entered if window.holds(name)]
+            if mine or any(slot is not None for slot in column.totals):
+                self._add(f"x_{name}", column)
+                for window in mine:
+                    self._enter(name, window)
+                writer.depth -= 1
         if conditions:
             writer.depth -= 1
 
-    def _append_value(self, x: str, column: Column) -> None:
+    def _add(self, x: str, column: Column) -> None:
+        """Add a value to the totals of its field; ends where it is known to be there."""
         put = self.writer.put
-        if column.values is not None:
-            put(f"st[{column.values}].append({x})")
-        for slot, step in ((column.n, "1"), (column.s, x), (column.q, f"{x} * {x}")):
-            if slot is not None:
-                put(f"c = st[{slot}]")
-                put(f"c.append(c[-1] if {x} is None else c[-1] + {step})")
+        steps = zip(column.totals, ("1", x, f"{x} * {x}"), strict=True)
+        totals = {f"c{slot}": step for slot, step in steps if slot is not None}
+        if totals:
+            put(f"if {x} is None:", *(f"    {c}.append({c}[-1])" for c in totals), "else:")
+        else:
+            put(f"if {x} is not None:")
+        self.writer.depth += 1
+        put(*(f"{c}.append({c}[-1] + {step})" for c, step in totals.items()))
 
-    def _enter(self, window: Window) -> None:
-        """Take the event just appended into a window without a delay."""
-        put, is_for_ever = self.writer.put, window.length is None
-        for name, slot in window.distinct.items():
-            put(f"if x_{name} is not None:", f"    d = st[{slot}]")
-            put(
-                f"    d.setdefault(x_{name}, t)"
-                if is_for_ever
-                else f"    d[x_{name}] = d.get(x_{name}, 0) + 1"
-            )
-        for name, slot in window.last.items():
-            put(f"if x_{name} is not None:", f"    st[{slot}] = (t, x_{name})")
+    def _enter(self, name: str, window: Window) -> None:
+        """Take the value just appended, which is there, into a window without a delay."""
+        put, is_for_ever, x = self.writer.put, window.length is None, f"x_{name}"
+        if name in window.distinct:
+            put(f"d = st[{window.distinct[name]}]")
+            put(f"d.setdefault({x}, t)" if is_for_ever else f"d[{x}] = d.get({x}, 0) + 1")
+        if name in window.last:
+            put(f"st[{window.last[name]}] = (t, {x})")
         for slots, than, hides in ((window.low, "<", ">="), (window.high, ">", "<=")):
-            for name, slot in slots.items():
-                x = f"x_{name}"
-                put(f"if {x} is not None:")
-                if is_for_ever:
-                    put(f"    if st[{slot}] is None or {x} {than} st[{slot}]:")
-                    put(f"        st[{slot}] = {x}")
-                else:
-                    put(f"    d = st[{slot}]", f"    while d and d[-1][1] {hides} {x}:")
-                    put("        d.pop()", f"    d.append((t, {x}))")
+            if name not in slots:
+                continue
+            put(f"d = st[{slots[name]}]")
+            if is_for_ever:
+                put(f"if d is None or {x} {than} d:", f"    st[{slots[name]}] = {x}")
+            else:
+                put(f"while d and d[-1][1] {hides} {x}:", "    d.pop()", f"d.append((t, {x}))")
 
     def _window(self, track: Track, window: Window, asks: Sequence[Ask], *, is_ended: bool) -> None:
         """Move a window on to the instant and read it.
@@ -337,13 +373,10 @@ class _Entity:
 
     def _sums(self, v: str, ask_: Ask, column: Column, place: tuple[str, bool]) -> None:
         end, is_for_ever = place
-        names = {_A.SUM: "s", _A.MEAN: "ns", _A.STD: "nsq", _A.ZSCORE: "nsq"}
-        sums = []
-        for which in names[ask_.feature.aggregate]:
-            slot = getattr(column, which)
-            self.writer.put(f"c = st[{slot}]")
-            self.writer.put(f"y{which} = c[{end}]" + ("" if is_for_ever else " - c[h]"))
-            sums.append(f"y{which}")
+        sums = [
+            f"c{slot}[{end}]" + ("" if is_for_ever else f" - c{slot}[h]")
+            for slot in _summed(ask_.feature.aggregate, column)
+        ]
         self._formula(v, ask_.feature, sums)
 
     def _formula(self, v: str, feature: Feature, sums: Sequence[str]) -> None:
@@ -358,9 +391,22 @@ class _Entity:
             z, x = self.writer.constant(formula.z_score), f"x_{feature.field}"
             put(f"{v} = None if {x} is None else {z}({x}, {arguments})")
 
-    def _told(self, told: ToldTrack, asks: Iterable[Ask]) -> None:
-        put = self.writer.put
-        put(f"w = st[{told.slot}]", "w.advance(t)")
+    def _told(self, told: ToldTrack, asks: Sequence[Ask]) -> None:
+        put, is_inserted = self.writer.put, False
+        if self.plan.kind.name in told.kinds:
+            is_inserted = not told.is_told_only
+        if not asks and not is_inserted:
+            return
+        put(f"w = st[{told.slot}]")
+        if is_inserted:
+            made = f"{self.writer.constant(ToldWindows)}({self.writer.constant(told)})"
+            put("if w is None:", f"    w = st[{told.slot}] = {made}")
+        else:
+            put("if w is None:")
+            self._nothing(asks)
+            put("else:")
+            self.writer.depth += 1
+        put("if w.due <= t:", "    w.advance(t)")
         for ask_ in asks:
             v, aggregate = self.variables[ask_.feature.name], ask_.feature.aggregate
             window = f"w.windows[{ask_.nth}]"
@@ -372,5 +418,16 @@ class _Entity:
             else:
                 slow, constant = self.writer.constant(ask), self.writer.constant(ask_)
                 put(f"{v} = {slow}(st, {constant}, t, None)")
-        if self.plan.kind.name in told.kinds:
-            put(f"if w.insert(({self.plan.kind.name!r}, id), t, f):", "    big = True")
+        if is_inserted:
+            put("if w.insert(key, (t, s), f):", "    big = True")
+        else:
+            self.writer.depth -= 1
+
+    def _nothing(self, asks: Sequence[Ask]) -> None:
+        """Answer what there is to say of nothing."""
+        zero = {_A.COUNT, _A.SUM, _A.DISTINCT}
+        for nothing in ("0", "None"):
+            mine = [ask_ for ask_ in asks if (ask_.feature.aggregate in zero) == (nothing == "0")]
+            if mine:
+                names = " = ".join(self.variables[ask_.feature.name] for ask_ in mine)
+                self.writer.put(f"    {names} = {nothing}")

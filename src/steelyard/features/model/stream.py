@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from steelyard.features.model import dump
 from steelyard.features.model.definition import LATENESS_MS, Aggregate, Feature
 from steelyard.features.model.event import Event, EventKind, Label, Value
-from steelyard.features.model.layout import POSITION, Ask, plan
-from steelyard.features.model.profile import Reading, place, readings, tell
+from steelyard.features.model.layout import LONG_AGO, POSITION, Ask, plan
+from steelyard.features.model.profile import Reading, hears, place, readings, tell
 from steelyard.features.model.source import Ports, generate, planned
-from steelyard.features.model.window import (
-    LONG_AGO,
-    Number,
-    State,
-    ask,
-    empty,
-    tidy,
-)
+from steelyard.features.model.upkeep import Upkeep, generate_empty, generate_upkeep
+from steelyard.features.model.window import Number, State, ask, tidy
 
 Reload = Callable[[str, str], Iterable[Event | Label]]
 """(entity, value) -> everything folded so far that names it, in the order of sequence: events that
 carry the value and the labels of those events. What was too late is not among it, what is folded
 and not yet committed is."""
+Owners = tuple[tuple[str, str], ...]
+"""(entity, value) of those an event belongs to."""
 CANDIDATES = 8
 """Entities looked at when one of them must go; the one that was longest untouched does."""
 
@@ -51,8 +47,9 @@ class StreamEngine:
     and O(window) for late ones. An event is folded and answered in one call; nothing else moves.
 
     Memory: of an entity is kept what a window can still reach, for `LATENESS_MS` longer. When a new
-    entity comes two old ones are looked at: what no window reaches is dropped, and an entity of
-    which nothing is left, and that no feature remembers for ever, is forgotten. With
+    entity comes two old ones are looked at: what no window reaches is dropped where it is half of
+    what is kept; an entity of which nothing is left, and that no feature remembers for ever, is
+    forgotten. With
     `most_entities` those longest untouched are put out besides and are read back by `reload` when
     they are asked for; only their names are kept.
 
@@ -60,7 +57,8 @@ class StreamEngine:
     ----------
     features : the parts of every ratio among them
     kinds : by name; at least those that the features look at
-    wanted : by kind, the features answered to an event of it; without it those of all its entities
+    wanted : by kind, the features answered to an event of it, in this order, as far as they are
+        about its entities; without it all of those
     most_entities : how many states are held; None is any number
     reload : reads back the history of an entity that was put out
 
@@ -94,9 +92,8 @@ class StreamEngine:
         self.wanted = {
             kind: tuple(
                 name
-                for name, feature in self.features.items()
-                if feature.entity in kinds[kind].entities
-                and (wanted is None or name in wanted.get(kind, ()))
+                for name in (self.features if wanted is None else wanted.get(kind, ()))
+                if name in self.features and self.features[name].entity in kinds[kind].entities
             )
             for kind in kinds
         }
@@ -108,16 +105,20 @@ class StreamEngine:
         self._put_out: dict[str, set[str]] = {entity: set() for entity in self.layouts}
         self._round: deque[tuple[str, str]] = deque()
         self._born = 0
-        self._noted: dict[tuple[str, str], tuple[int, tuple[tuple[str, str], ...]]] = {}
+        # The oldest is looked up again and again: a plain dict would search for it.
+        self._noted: OrderedDict[tuple[str, str], tuple[int, int, Owners]] = OrderedDict()
         self._note_span = max(
             (told.span for layout in self.layouts.values() for told in layout.told), default=0
         )
+        self._empty = {name: generate_empty(layout) for name, layout in self.layouts.items()}
+        self._upkeep = {name: generate_upkeep(layout) for name, layout in self.layouts.items()}
+        self._births = {entity: self._birth(entity) for entity in self.layouts}
         ports = Ports(
             self._states,
-            {entity: self._birth(entity) for entity in self.layouts},
+            self._births,
             self._late_fold,
             {entity: self._tidying(entity) for entity in self.layouts},
-            self._note,
+            self._noted,
         )
         self._asks: dict[tuple[str, str], tuple[Ask, ...]] = {}
         self._folds: dict[str, Callable[..., dict[str, Any]]] = {}
@@ -147,7 +148,7 @@ class StreamEngine:
         if behind > LATENESS_MS:
             self.too_late += 1
             return Folded(dict.fromkeys(self.wanted[kind]), is_late=True, is_too_late=True)
-        values = fold(at_ms, fields, id_)
+        values = fold(at_ms, fields, id_, sequence)
         if behind > 0:
             self.late += 1
         else:
@@ -173,11 +174,15 @@ class StreamEngine:
         if noted is None or not reach <= noted[0] <= label.at_ms:
             self.labels_unheard += 1
             return False
-        for entity, value in noted[1]:
-            state = self._states[entity].get(value)
-            # One that was put out hears the label when it is read back.
-            if state is not None:
-                tell(self.layouts[entity], state, label)
+        for entity, value in noted[2]:
+            # One that was put out hears the label when it is read back; one that was forgotten,
+            # because nothing but this can be seen of it, is remembered.
+            if hears(self.layouts[entity], label) and value not in self._put_out[entity]:
+                states = self._states[entity]
+                state = states[value] if value in states else self._births[entity](value)
+                tell(self.layouts[entity], state, label, noted[:2])
+        if self._born:
+            self._look_around()
         return True
 
     def _late_fold(self, entity: str, kind: str) -> Callable[..., tuple[Number, ...]]:
@@ -204,10 +209,10 @@ class StreamEngine:
 
     def _birth(self, entity: str) -> Callable[[str], State]:
         states, put_out = self._states[entity], self._put_out[entity]
-        layout = self.layouts[entity]
+        empty = self._empty[entity]
 
         def born(value: str) -> State:
-            state = states[value] = empty(layout)
+            state = states[value] = empty()
             self._round.append((entity, value))
             self._born += 1
             if value in put_out:
@@ -221,7 +226,10 @@ class StreamEngine:
         assert self._reload is not None, "nothing is put out without it"
         for each in self._reload(entity, value):
             if isinstance(each, Label):
-                tell(self.layouts[entity], state, each)
+                noted = self._noted.get((each.kind, each.id))
+                # Without it, the event is out of every window's reach.
+                if noted is not None:
+                    tell(self.layouts[entity], state, each, noted[:2])
             else:
                 place(self.layouts[entity], state, each)
                 state[POSITION] = max(state[POSITION], each.at_ms)
@@ -238,17 +246,22 @@ class StreamEngine:
         """Look at two old entities for each new one; put some out if there are too many."""
         oldest = self.watermark - LATENESS_MS
         for _ in range(min(2 * self._born, len(self._round))):
-            entity, value = self._round.popleft()
-            if tidy(self._states[entity][value], self.layouts[entity], oldest):
-                self._round.append((entity, value))
-            else:
+            named = self._round.popleft()
+            entity, value = named
+            state = self._states[entity][value]
+            upkeep = self._upkeep[entity](state, oldest)
+            if upkeep is Upkeep.FORGET:
                 del self._states[entity][value]
+                continue
+            if upkeep is Upkeep.TIDY:
+                tidy(state, self.layouts[entity], oldest)
+            self._round.append(named)
         self._born = 0
         while self._most is not None and len(self._round) > self._most:
             self._put_one_out()
         reach = oldest - self._note_span
         while self._noted:
-            key, (at_ms, _) = next(iter(self._noted.items()))
+            key, (at_ms, _, _) = next(iter(self._noted.items()))
             if at_ms >= reach:
                 break
             del self._noted[key]
@@ -261,9 +274,6 @@ class StreamEngine:
         entity, value = gone
         del self._states[entity][value]
         self._put_out[entity].add(value)
-
-    def _note(self, key: tuple[str, str], at_ms: int, whose: tuple[tuple[str, str], ...]) -> None:
-        self._noted[key] = (at_ms, tuple(each for each in whose if each[1] is not None))
 
     @property
     def entities(self) -> int:
@@ -282,7 +292,7 @@ class StreamEngine:
             raise ValueError("what was known earlier is recomputed from the events")
         state = self._states[entity].get(value)
         if state is None:
-            state = empty(self.layouts[entity])
+            state = self._empty[entity]()
             if value in self._put_out[entity]:
                 self._read_back(entity, value, state)
         return readings(self.layouts[entity], self.features, state, at_ms)

@@ -8,7 +8,6 @@ can look at any more is dropped. A state is a flat list, planned by `layout`.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,11 +16,11 @@ from steelyard.features.model.definition import Aggregate
 from steelyard.features.model.event import Value
 from steelyard.features.model.layout import (
     FIRST_TRIM,
+    LONG_AGO,
     POSITION,
     Ask,
     Column,
     EntityLayout,
-    Slot,
     Track,
     Window,
 )
@@ -29,33 +28,7 @@ from steelyard.features.model.told import ToldWindows, fits
 
 State = list[Any]
 Number = int | float | str | bool | None
-LONG_AGO = -(1 << 62)
 _NOTHING = (None, None, None)
-
-
-def empty(layout: EntityLayout) -> State:
-    """Return the state of an entity that nothing is known about."""
-    state: State = []
-    for i, slot in enumerate(layout.slots):
-        if slot is Slot.POSITION:
-            state.append(LONG_AGO)
-        elif slot is Slot.LIST:
-            state.append([])
-        elif slot is Slot.TOTALS:
-            state.append([0])
-        elif slot is Slot.ZERO:
-            state.append(0)
-        elif slot is Slot.LIMIT:
-            state.append(FIRST_TRIM)
-        elif slot is Slot.NONE:
-            state.append(None)
-        elif slot is Slot.DICT:
-            state.append({})
-        elif slot is Slot.DEQUE:
-            state.append(deque())
-        else:
-            state.append(ToldWindows(layout.told_at[i]))
-    return state
 
 
 def insert(state: State, track: Track, at_ms: int, fields: Mapping[str, Value]) -> None:
@@ -315,8 +288,8 @@ def _ask_told(state: State, ask_: Ask, at_ms: int, own: Value) -> Number:
     assert told is not None
     assert feature.window_ms is not None, "a label is looked at in a window"
     end = at_ms - feature.delay_ms
-    windows: ToldWindows = state[told.slot]
-    inside = windows.within(end - feature.window_ms, end, at_ms)
+    windows: ToldWindows | None = state[told.slot]
+    inside = [] if windows is None else windows.within(end - feature.window_ms, end, at_ms)
     aggregate = feature.aggregate
     if aggregate is Aggregate.TIME_SINCE:
         return at_ms - inside[-1][0] if inside else None
@@ -331,23 +304,25 @@ def _ask_told(state: State, ask_: Ask, at_ms: int, own: Value) -> Number:
     return total(aggregate, (len(inside), sum(numbers), sum(x * x for x in numbers)), own)
 
 
-def tidy(state: State, layout: EntityLayout, oldest: int) -> bool:
-    """Drop what no answer looks at any more; False if nothing at all is left.
+def tidy(state: State, layout: EntityLayout, oldest: int) -> None:
+    """Drop what no answer looks at any more.
 
     `oldest` is the earliest instant that an event may still come with.
     """
-    position = max(state[POSITION], oldest)
+    position = state[POSITION] = max(state[POSITION], oldest)
     for track in layout.tracks:
-        for window in track.windows.values():
-            advance(state, track, window, position)
-        trim(state, track, oldest - track.span)
+        instants, keep_from = state[track.instants], oldest - track.span
+        if instants and instants[0] < keep_from:
+            for window in track.windows.values():
+                advance(state, track, window, position)
+            trim(state, track, keep_from)
+        else:
+            state[track.limit] = max(FIRST_TRIM, 2 * len(instants))
     for told in layout.told:
-        state[told.slot].advance(position)
-        state[told.slot].trim(oldest - told.span)
-    state[POSITION] = position
-    return any(state[track.instants] for track in layout.tracks) or any(
-        state[told.slot].instants for told in layout.told
-    )
+        windows = state[told.slot]
+        if windows is not None:
+            windows.advance(position)
+            windows.trim(oldest - told.span)
 
 
 def latest(state: State, ask_: Ask, at_ms: int) -> int | None:
@@ -356,7 +331,8 @@ def latest(state: State, ask_: Ask, at_ms: int) -> int | None:
     end = at_ms - feature.delay_ms
     begin = LONG_AGO if feature.window_ms is None else end - feature.window_ms
     if ask_.told is not None:
-        inside = state[ask_.told.slot].within(begin, end, at_ms)
+        windows: ToldWindows | None = state[ask_.told.slot]
+        inside = [] if windows is None else windows.within(begin, end, at_ms)
         return inside[-1][0] if inside else None
     assert ask_.track is not None
     instants = state[ask_.track.instants]
