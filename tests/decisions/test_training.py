@@ -149,7 +149,12 @@ def test_cards_say_what_was_done(sample: CreditTable) -> None:
     steps: list[tuple[int, int]] = []
     rule = TrainingRule(ScorecardRule(), folds=2)
     made = train(sample, rule, lambda _, done, total: steps.append((done, total)))
-    assert steps[-1] == (10, 10)
+    assert steps[-1] == (12, 12)
+    boosted = made.cards["lightgbm"]
+    assert not {name.partition("=")[0] for name in boosted.data.inputs} & set(
+        boosted.data.protected
+    )
+    assert boosted.data.left_out == boosted.data.protected
     card = made.cards["scorecard"]
     assert card.content_hash == made.scorecard.card.content_hash
     assert card.data.left_out == ("PERSONAL_STATUS_AND_SEX", "AGE", "FOREIGN")
@@ -166,7 +171,7 @@ def test_cards_say_what_was_done(sample: CreditTable) -> None:
     assert page.startswith("# Model card: german_scorecard 1\n")
     for heading in ("## Data", "## Calibration", "## Fairness by sex", "## Stability"):
         assert heading in page
-    assert len(made.comparisons) == 5
+    assert len(made.comparisons) == 6
     assert train(sample, rule).cards["lightgbm"].digest == made.cards["lightgbm"].digest
 
 

@@ -5,6 +5,7 @@ published protocol of the Fraud Detection Handbook through the streaming engine.
 """
 
 from steelyard.decisions.model.scorecard import Scaling
+from steelyard.decisions.training.champion import Champion
 from steelyard.decisions.training.credit import GERMAN, TAIWAN, read_credit, write_sample
 from steelyard.decisions.training.fit import ScorecardRule
 from steelyard.decisions.training.handbook import write_sample as write_handbook_sample
@@ -15,6 +16,7 @@ from steelyard.decisions.training.trial import Line, Trial, run_handbook
 __all__ = [
     "GERMAN",
     "TAIWAN",
+    "Champion",
     "Line",
     "Scaling",
     "ScorecardRule",

@@ -111,12 +111,20 @@ def fit_scorecard(table: CreditTable, rule: ScorecardRule, name: str) -> FittedS
 
 
 class Encoding:
-    """Columns as a matrix: numbers as they are, one column of 0 and 1 for each level seen."""
+    """Columns as a matrix: numbers as they are, one column of 0 and 1 for each level seen.
 
-    def __init__(self, table: CreditTable) -> None:
+    Parameters
+    ----------
+    table : whose columns
+    protected : whether protected attributes are among them
+    """
+
+    def __init__(self, table: CreditTable, *, protected: bool = True) -> None:
         self._levels: dict[str, Sequence[str] | None] = {}
         self.names: list[str] = []
         for one in table.form.attributes:
+            if one.protected and not protected:
+                continue
             column = table.columns[one.name]
             levels = None if one.is_number else sorted({text for text in column if text})
             self._levels[one.name] = levels
@@ -218,11 +226,11 @@ def _forest(table: CreditTable, seed: int) -> Predict:
     return lambda columns: np.asarray(forest.predict_proba(encoding.matrix(columns))[:, 1])
 
 
-def gbm_of(table: CreditTable, seed: int) -> tuple[GbmModel, Predict]:
+def gbm_of(table: CreditTable, seed: int, *, protected: bool = True) -> tuple[GbmModel, Predict]:
     """Return LightGBM on a table's encoding, in flat form and as a function of columns."""
     from steelyard.decisions.model.gbm import open_scorer
 
-    encoding = Encoding(table)
+    encoding = Encoding(table, protected=protected)
     matrix = encoding.matrix(table.columns)
     model = fit_gbm(matrix, table.bad, _inputs(encoding), BoostingRule(), seed)
     scorer = open_scorer(model)

@@ -27,6 +27,7 @@ from steelyard.decisions.model.metrics import (
     precision_at,
     score_psi,
 )
+from steelyard.decisions.training.champion import Champion
 from steelyard.decisions.training.credit import CreditTable
 from steelyard.decisions.training.fit import (
     FittedScorecard,
@@ -42,7 +43,8 @@ Progress = Callable[[str, int, int], None]
 Floats = NDArray[np.float64]
 
 SCORECARD, FAIR = "WoE scorecard", "WoE scorecard, nothing protected"
-_LIBRARIES = ("numpy", "scikit-learn", "lightgbm")
+GBM, FAIR_GBM = "LightGBM", "LightGBM, nothing protected"
+LIBRARIES = ("steelyard", "numpy", "scikit-learn", "lightgbm")
 
 
 class TooFewRows(Refusal):
@@ -64,6 +66,8 @@ class TrainingRule:
     seed : of folds and models
     declined_share : share of applicants the threshold of the fairness cuts declines
     compare : whether the other models are cross-validated too
+    trained_by : who it is, for the cards
+    champion : the model in use, with which the new ones are compared; None if there is none
     """
 
     scorecard: ScorecardRule
@@ -72,6 +76,8 @@ class TrainingRule:
     seed: int = 1
     declined_share: float = 0.2
     compare: bool = True
+    trained_by: str = ""
+    champion: Champion | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +87,8 @@ class Trained:
     Attributes
     ----------
     scorecard : on all rows
-    gbm : LightGBM on all rows, in flat form; None if it was not compared
+    gbm : LightGBM on all rows, in flat form; None if it was not compared. Like the scorecard it
+        reads protected attributes only where the rule lets it
     cards : model cards by the name of the file they go to
     comparisons : cross-validated AUC of each model, beside the published one
     bad : outcome of each row
@@ -139,11 +146,12 @@ def train(table: CreditTable, rule: TrainingRule, progress: Progress | None = No
                 tell("cross-validate", done, total)
     comparisons = tuple(_comparison(table, name, found[name]) for name in models)
     scorecard = fit_scorecard(table, rule.scorecard, f"{table.form.name}_scorecard")
-    gbm = gbm_of(table, rule.seed)[0] if rule.compare else None
+    protected = rule.scorecard.protected
+    gbm = gbm_of(table, rule.seed, protected=protected)[0] if rule.compare else None
     measured = _Measured(table, rule, comparisons, held_out, shifts)
     cards = {"scorecard": measured.card(_own(rule), scorecard)}
     if gbm is not None:
-        cards["lightgbm"] = measured.card("LightGBM", gbm)
+        cards["lightgbm"] = measured.card(GBM if protected else FAIR_GBM, gbm)
     return Trained(scorecard, gbm, cards, comparisons, table.bad, held_out)
 
 
@@ -160,7 +168,10 @@ def _models(rule: TrainingRule) -> dict[str, Callable[[CreditTable], Predict]]:
         return lambda table: fit_scorecard(table, made, "fold").probability
 
     models = {SCORECARD: scorecard(protected=True), FAIR: scorecard(protected=False)}
-    return {**models, **peers(rule.seed)} if rule.compare else {_own(rule): models[_own(rule)]}
+    if not rule.compare:
+        return {_own(rule): models[_own(rule)]}
+    fair = {FAIR_GBM: lambda table: gbm_of(table, rule.seed, protected=False)[1]}
+    return {**models, **peers(rule.seed), **fair}
 
 
 def _comparison(table: CreditTable, name: str, areas: list[float]) -> Comparison:
@@ -204,20 +215,24 @@ class _Measured:
             score_psi=statistics.fmean(score_psi(*pair) for pair in self.shifts[name]),
             csi=_stability(table, model, rule) if isinstance(model, FittedScorecard) else (),
             comparisons=self.comparisons,
-            libraries={library: version(library) for library in _LIBRARIES},
+            libraries={library: version(library) for library in LIBRARIES},
             seed=rule.seed,
+            trained_by=rule.trained_by,
+            contest=None
+            if rule.champion is None
+            else rule.champion.against(table.columns, table.bad, probability, table.digest),
         )
 
     def _data(self, model: FittedScorecard | GbmModel) -> DataUsed:
-        is_card = isinstance(model, FittedScorecard)
-        protected = [one.name for one in self.table.form.attributes if one.protected]
+        protected = tuple(one.name for one in self.table.form.attributes if one.protected)
         return DataUsed(
             name=self.table.form.name,
             digest=self.table.digest,
             rows=self.table.rows,
             bad=int(self.table.bad.sum()),
             inputs=model.card.names if isinstance(model, FittedScorecard) else model.inputs.names,
-            left_out=tuple(protected) if is_card and not self.rule.scorecard.protected else (),
+            left_out=() if self.rule.scorecard.protected else protected,
+            protected=protected,
         )
 
 
