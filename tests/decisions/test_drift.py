@@ -24,6 +24,7 @@ from steelyard.decisions.model.drift import (
     delayed_recall,
     distribution_drift,
     recall_drift,
+    surprise,
 )
 
 TABLE = Path(__file__).parents[1] / "tables" / "decision_cusum.txt"
@@ -255,3 +256,30 @@ def test_a_fall_of_recall_is_found_and_a_rise_is_none() -> None:
     assert recall_drift("policy", days(20, 20)).level is Level.STEADY
     assert recall_drift("policy", days(12, 7)[:5]).level is Level.STEADY
     assert DayRecall(1, 0, 0, 0, 0).recall is None
+
+
+# --- surprise ------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 60), st.integers(1, 300), st.integers(0, 400), st.integers(0, 2_000))
+def test_surprise_is_odd_in_hits_and_misses_and_grows_with_hits(
+    hits: int, decisions: int, usual: int, more: int
+) -> None:
+    hits, asked = min(hits, decisions), usual + more
+    found = surprise(hits, decisions, usual=usual, asked=asked)
+    misses = surprise(decisions - hits, decisions, usual=asked - usual, asked=asked)
+    assert found == pytest.approx(-misses, abs=0.01)
+    if hits < decisions:
+        assert surprise(hits + 1, decisions, usual=usual, asked=asked) >= found - 1e-3
+
+
+def test_surprise_is_that_of_the_beta_binomial() -> None:
+    from scipy.stats import betabinom, norm
+
+    for hits, decisions, usual, asked in (
+        (30, 1_000, 200, 10_000), (12, 300, 5, 2_100), (0, 50, 0, 700), (280, 300, 2_000, 2_100),
+    ):  # fmt: skip
+        predicted = betabinom(decisions, usual + 0.5, asked - usual + 0.5)
+        middle = predicted.cdf(hits) - predicted.pmf(hits) / 2
+        found = surprise(hits, decisions, usual=usual, asked=asked)
+        assert found == pytest.approx(norm.ppf(middle), abs=0.02)

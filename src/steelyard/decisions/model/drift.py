@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import sqrt
+from math import exp, lgamma, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -207,8 +207,22 @@ def calibration_drift(subject: str, probability: Floats, is_bad: Flags) -> Findi
     >>> round(found.value, 3), found.level.value
     (1.5, 'alert')
     """
-    expected, bad = float(probability.sum()), int(is_bad.sum())
-    spread = float((probability * (1 - probability)).sum())
+    return calibration_of(
+        subject,
+        rows=len(is_bad),
+        expected=float(probability.sum()),
+        spread=float((probability * (1 - probability)).sum()),
+        bad=int(is_bad.sum()),
+    )
+
+
+def calibration_of(subject: str, *, rows: int, expected: float, spread: float, bad: int) -> Finding:
+    """Return what `calibration_drift` says of `rows` events, from their sums.
+
+    Parameters
+    ----------
+    expected : sum of the chances p; spread : sum of p (1 - p); bad : how many turned out bad
+    """
     if expected == 0.0 or spread == 0.0:
         en = f"{subject}: nothing to compare."
         return Finding(
@@ -216,14 +230,13 @@ def calibration_drift(subject: str, probability: Floats, is_bad: Flags) -> Findi
         )
     z = (bad - expected) / sqrt(spread)
     level = _level(abs(z), WATCH_Z, ALERT_Z)
-    ratio = bad / expected
     return Finding(
         Drift.CALIBRATION,
         subject,
         level,
-        ratio,
-        f"{subject} expects {expected:.1f} bad of {len(is_bad)}; there are {bad} (z {z:+.1f}).",
-        f"{subject} 预期 {len(is_bad)} 笔中 {expected:.1f} 笔为坏，实际 {bad} 笔（z {z:+.1f}）。",
+        bad / expected,
+        f"{subject} expects {expected:.1f} bad of {rows}; there are {bad} (z {z:+.1f}).",
+        f"{subject} 预期 {rows} 笔中 {expected:.1f} 笔为坏，实际 {bad} 笔（z {z:+.1f}）。",
     )
 
 
@@ -271,19 +284,24 @@ class Cusum:
         assert self.reference >= 0, self.reference
         assert self.interval > 0, self.interval
 
-    def observe(self, decisions: int, hits: int) -> tuple[Cusum, Finding | None]:
+    def observe(
+        self, decisions: int, hits: int, *, z: float | None = None
+    ) -> tuple[Cusum, Finding | None]:
         """Return the sums after one more period, and a finding if there is an alarm.
 
         Parameters
         ----------
         decisions : in which the rule was asked; a period without any is passed over
         hits : in which it hit
+        z : how far that is from what is usual, where it is known better than by the formula of the
+            class (`surprise`)
         """
         assert 0 <= hits <= decisions, (hits, decisions)
         if not decisions:
             return self, None
-        expected = decisions * self.rate
-        z = (hits - expected) / sqrt(expected * (1 - self.rate))
+        if z is None:
+            expected = decisions * self.rate
+            z = (hits - expected) / sqrt(expected * (1 - self.rate))
         up = max(0.0, self.up + z - self.reference)
         down = max(0.0, self.down - z - self.reference)
         periods = self.periods + 1
@@ -302,6 +320,53 @@ class Cusum:
             f"{periods} 个时段中最近一个为 {share}。",
         )
         return replace(self, up=0.0, down=0.0, periods=0), finding
+
+
+_COUNTED = 200
+"""Expected hits from which the normal approximation does."""
+
+
+def surprise(hits: int, decisions: int, *, usual: int, asked: int) -> float:
+    """Return how far hits are from usual, as a z-score that knows how little the usual is known.
+
+    Parameters
+    ----------
+    hits, decisions : of the period
+    usual, asked : hits and decisions from which the usual rate is known
+
+    Returns
+    -------
+    float
+        The normal quantile of the middle of what the beta-binomial predictive distribution gives to
+        `hits` (the rate's prior is Jeffreys'). Scores of periods that are each predicted from those
+        before are nearly independent and standard normal, for rare rules too.
+
+    Source: Hawkins, Self-Starting Cusum Charts for Location and Scale, The Statistician 36, 1987.
+
+    Examples
+    --------
+    >>> round(surprise(30, 1_000, usual=200, asked=10_000), 2)
+    2.01
+    >>> round(surprise(3, 1_000, usual=0, asked=10_000), 2)
+    3.65
+    """
+    if 2 * usual > asked:  # the rarer side, whose chance of none at all is no denormal number
+        return -surprise(decisions - hits, decisions, usual=asked - usual, asked=asked)
+    a, b = usual + 0.5, asked - usual + 0.5
+    rate = a / (a + b)
+    expected = decisions * rate
+    if expected >= _COUNTED:
+        spread = sqrt(expected * (1 - rate) * (a + b + decisions) / (a + b + 1))
+        return (hits - expected) / spread
+    below, chance = (
+        0.0,
+        exp(lgamma(b + decisions) + lgamma(a + b) - lgamma(b) - lgamma(a + b + decisions)),
+    )
+    for k in range(hits):
+        below += chance
+        chance *= (decisions - k) * (a + k) / ((k + 1) * (b + decisions - k - 1))
+    middle = below + chance / 2
+    return NormalDist().inv_cdf(min(max(middle, 1e-11), 1 - 1e-11))
 
 
 def average_run_length(

@@ -44,6 +44,7 @@ class PreparedModel:
     """
 
     name: str
+    model: GbmModel | LogisticModel
     explain: Explain
     told: Mapping[str, str]
     points: int
@@ -129,6 +130,7 @@ class ModelKind:
         least = settings.get("least", float) if settings.has("least") else 0.0
         made: dict[str, Any] = {
             "name": model.name,
+            "model": model,
             "explain": _explainer(model),
             "told": told,
             "points": settings.whole("points", LARGEST_SCORE),
@@ -142,7 +144,7 @@ class ModelKind:
             "asks": {},
         }
         if isinstance(model, LogisticModel):
-            return PreparedLogistic(**made, model=model)
+            return PreparedLogistic(**made)
         return PreparedModel(**made)
 
 
