@@ -28,7 +28,6 @@ from steelyard.decisions.service.log import (
     DecisionIsUnknown,
     DecisionIsUsed,
     DecisionLog,
-    HeardFold,
     LogWriter,
     TenureIsOver,
     consume,
@@ -36,6 +35,7 @@ from steelyard.decisions.service.log import (
     verify_log,
 )
 from steelyard.decisions.store import log as kept
+from steelyard.decisions.store.folds import HeardFold
 from tests.conftest import Store
 
 AT = 1_772_442_000_000

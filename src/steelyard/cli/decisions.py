@@ -88,12 +88,11 @@ def show_decision(id: Id = None) -> None:
 @app.command("replay")
 def replay(id: Id = None, as_json: AsJson = False) -> None:
     """Compute a decision again from its recorded inputs and versions, and compare the bytes."""
-    from steelyard.decisions import replay_decision
-    from steelyard.decisions.scenes import delivered_policies
+    from steelyard.decisions import policies, replay_decision
     from steelyard.web.platform import open_database
 
     with open_database(read_settings()) as database, database.reading() as connection:
-        found = replay_decision(connection, id or _newest(connection), delivered_policies())
+        found = replay_decision(connection, id or _newest(connection), policies.policy_that_made)
     row = {
         "id": str(found.recorded.id),
         "recorded": found.recorded.outcome,

@@ -21,6 +21,7 @@ from steelyard.base.schema import SchemaIsBehind, migrate, revisions
 from steelyard.base.telemetry.metrics import prepare_metrics
 from steelyard.cli.output import Column, bars, out, show
 from steelyard.cli.supervisor import Child, Stopped, Supervisor
+from steelyard.decisions import policies
 from steelyard.kernel import Refusal, RefusalKind
 from steelyard.parties import RequestSigner, first_run, roles
 from steelyard.simulation import OPENS_ON, Plan, play_history
@@ -123,6 +124,7 @@ def _prepare(settings: Settings, url: str, owner_url: str) -> None:
         migrate(owner_url)
     with open_database(settings) as database, database.unit_of_work() as unit:
         roles.settle_built_in_roles(unit)
+        policies.install_delivered(unit)
         if not settings.in_production:
             StoredBusinessClock(RealClock()).resume(unit.connection, speed=0)
     _tell("database", began)

@@ -15,8 +15,10 @@ from steelyard.decisions.model.question import (
 from steelyard.decisions.model.reasons import text_of
 from steelyard.decisions.service.client import OwnerClient, Told
 from steelyard.decisions.service.engine import Policy
+from steelyard.decisions.service.follower import Follower
 from steelyard.decisions.service.gate import OwnerGate
 from steelyard.decisions.service.hearing import told_owners
+from steelyard.decisions.service.history import EntityHistory, keep_trail
 from steelyard.decisions.service.line import OwnerLine
 from steelyard.decisions.service.log import (
     DecisionDoesNotLetPass,
@@ -33,14 +35,13 @@ from steelyard.decisions.service.log import (
 )
 from steelyard.decisions.service.owner import Owner, Place, wanted_of
 from steelyard.decisions.service.proof import PolicyIsUnknown, replay_decision
-from steelyard.decisions.service.state import Follower
 from steelyard.decisions.service.tending import tend
 from steelyard.decisions.store.log import Line
 from steelyard.decisions.store.log import newest as newest_decisions
 
 if TYPE_CHECKING:
     from steelyard.decisions.model import lifecycle
-    from steelyard.decisions.service import guards, lists, policies
+    from steelyard.decisions.service import guards, lists, policies, registry
 
 __all__ = [
     "MAX_QUESTION",
@@ -51,6 +52,7 @@ __all__ = [
     "DecisionIsExpired",
     "DecisionIsUnknown",
     "DecisionIsUsed",
+    "EntityHistory",
     "Follower",
     "Line",
     "Owner",
@@ -69,6 +71,7 @@ __all__ = [
     "consume",
     "consume_all",
     "guards",
+    "keep_trail",
     "lifecycle",
     "lists",
     "newest_decisions",

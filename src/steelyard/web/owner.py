@@ -25,8 +25,9 @@ import uvloop
 from steelyard.base import Database, read_settings
 from steelyard.base.lifeline import stop_with_parent
 from steelyard.base.telemetry import configure_logs, get_logger
-from steelyard.decisions import Follower, Owner, Place, tend, wanted_of
+from steelyard.decisions import Follower, Owner, Place, guards, policies, tend, wanted_of
 from steelyard.decisions.http.owner_app import OwnerApp
+from steelyard.decisions.model.guards import Stop
 from steelyard.decisions.model.roster import Roster
 from steelyard.web.platform import open_database
 
@@ -57,8 +58,9 @@ def main() -> None:
                 ticket = secrets.token_urlsafe(24)
                 address = f"http://{settings.host}:{listening.getsockname()[1]}"
                 place = Place(f"{socket.gethostname()}/{os.getpid()}", address, ticket)
-                owner = Owner(database, source.load(), place, follower=follower)
-                _decide(Deciding(database, owner, source, place), listening, stop, holder)
+                roster = source.load()
+                owner = Owner(database, roster, place, follower=follower)
+                _decide(Deciding(database, owner, roster, source, place), listening, stop, holder)
 
 
 def _waited(
@@ -84,13 +86,17 @@ def _waited(
                 if wanted_of(rules) != follower.state.names:
                     follower = Follower(database, wanted_of(rules))
             follower.catch_up()
-            behind = follower.state.sequence - follower.saved_to
-            if behind >= SNAPSHOT_FOLDS and database.wall.now() - saved_at >= SNAPSHOT_EVERY:
+            if (
+                follower.unsaved >= SNAPSHOT_FOLDS
+                and database.wall.now() - saved_at >= SNAPSHOT_EVERY
+            ):
                 follower.save()
                 saved_at = database.wall.now()
         except sa.exc.SQLAlchemyError as error:
             get_logger("decisions").warning("database_is_away", error=type(error).__name__)
         if stop.wait(_LOOK_SECONDS):
+            if follower.unsaved >= SNAPSHOT_FOLDS:
+                follower.save()
             return None
 
 
@@ -100,6 +106,7 @@ class Deciding:
 
     database: Database
     owner: Owner
+    roster: Roster
     source: StoredRules
     place: Place
 
@@ -123,13 +130,15 @@ def _decide(
     get_logger("decisions").info("deciding", epoch=it.owner.epoch)
 
     async def serve() -> None:
-        tending = asyncio.create_task(tend(it.owner, it.source, gone=stop.set))
+        tending = asyncio.create_task(tend(it.owner, it.roster, it.source, gone=stop.set))
         try:
             await server.serve(sockets=[listening])
         finally:
             tending.cancel()
 
     uvloop.run(serve())
+    if it.owner.unsaved >= SNAPSHOT_FOLDS:
+        it.owner.save()
     it.owner.close()
 
 
@@ -141,11 +150,17 @@ class StoredRules:
 
     def version(self) -> int:
         """Return the version of the present rules."""
-        return 0
+        with self._database.reading() as connection:
+            return policies.roster_version(connection)
 
     def load(self) -> Roster:
         """Return the present rules."""
-        return Roster.delivered()
+        with self._database.reading() as connection:
+            return policies.load_roster(connection)
+
+    def stop(self, stop: Stop) -> bool:
+        """Stop a rule that was found over its budget."""
+        return guards.stop_guarded(self._database, stop)
 
 
 def _end(

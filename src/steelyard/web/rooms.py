@@ -26,6 +26,7 @@ JOBS = (
     upkeep.expire_holds,
     upkeep.verify_books,
     cases.upkeep.sweep_cases,
+    decisions.keep_trail,
 )
 CONSUMERS: tuple[events.Consumer, ...] = (
     parties.account_owners,

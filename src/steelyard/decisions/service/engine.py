@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 from steelyard.decisions.model.decision import Asked, Decision, Judgement, Value, decide
 from steelyard.decisions.model.question import SceneIsUnknown, read_question
 from steelyard.decisions.service.state import State
-from steelyard.decisions.store.folds import Told
+from steelyard.decisions.store.folds import HeardFold, Told
 from steelyard.features import KINDS, Event
 from steelyard.features.catalogue import complete
 
@@ -152,15 +152,14 @@ class Engine:
         self.remember(scene, asked.id, asked.at_ms)
         return decision
 
-    def hear(self, told: Told) -> int | None:
-        """Fold what a fact told; return its place, None where the event was folded before."""
+    def hear(self, told: Told) -> HeardFold:
+        """Fold what a fact told, unless the event was folded before; and return where."""
         if told.what == "event":
             if (told.kind, told.event_id) in self._known:
-                return None
+                return HeardFold(told, None)
             self.remember(told.kind, told.event_id, told.at_ms)
         sequence = self.state.sequence + 1
-        self.state.hear(told, sequence)
-        return sequence
+        return HeardFold(told, sequence, self.state.hear(told, sequence))
 
     def remember(self, kind: str, event_id: str, at_ms: int) -> None:
         """Know that an event was folded, without asking the log."""

@@ -21,6 +21,7 @@ from steelyard.decisions.model.decision import (
     record_of,
 )
 from steelyard.decisions.store import log as store
+from steelyard.decisions.store.folds import HeardFold
 from steelyard.decisions.store.log import Line, Tenure
 from steelyard.kernel import Refusal, RefusalKind
 
@@ -108,7 +109,7 @@ class DecisionLog:
         head, folded_to, heard_to = self.head, self._folded_to, 0
         decisions: list[Decision] = []
         records: list[tuple[bytes, bytes]] = []
-        heard: list[tuple[int, int]] = []
+        heard: list[HeardFold] = []
         for fold in folds:
             if isinstance(fold, Decision):
                 record = record_of(fold)
@@ -117,9 +118,9 @@ class DecisionLog:
                 records.append((record, head))
                 folded_to = fold.sequence
             else:
-                heard_to = fold.arrival
+                heard_to = fold.told.arrival
                 if fold.fold_seq is not None:
-                    heard.append((fold.fold_seq, fold.arrival))
+                    heard.append(fold)
                     folded_to = fold.fold_seq
         to = store.FoldedTo(folded_to, heard_to)
         with self.database.engine.begin() as connection:
@@ -127,19 +128,6 @@ class DecisionLog:
         if not done:
             raise TenureIsOver
         self.head, self._folded_to = head, folded_to
-
-
-class HeardFold(NamedTuple):
-    """Where what a fact told was folded.
-
-    Attributes
-    ----------
-    arrival : its place in what was told
-    fold_seq : its place in the order of folding; None where it was not folded
-    """
-
-    arrival: int
-    fold_seq: int | None
 
 
 class LogWriter:
@@ -173,10 +161,14 @@ class LogWriter:
         self._wake()
         await asyncio.shield(future)  # a caller who goes away takes nobody with him
 
-    def heard(self, arrival: int, fold_seq: int | None) -> None:
+    def heard(self, fold: HeardFold) -> None:
         """Have it written where something heard was folded; nobody waits for it."""
-        self._unwritten[arrival] = _Waiting(HeardFold(arrival, fold_seq), None)
+        self._unwritten[fold.told.arrival] = _Waiting(fold, None)
         self._wake()
+
+    def waiting(self) -> list[Decision | HeardFold]:
+        """Return what is not written yet, in the order of folding."""
+        return [one.fold for one in self._unwritten.values()]
 
     def unwritten(self, id: UUID) -> Decision | None:
         """Return a decision that was given to `durable` and is not durable yet."""

@@ -9,7 +9,7 @@ log before it answers again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -19,8 +19,9 @@ from steelyard.base.telemetry import get_logger
 from steelyard.decisions.model.decision import Asked, Decision
 from steelyard.decisions.model.question import EventIdWasUsed
 from steelyard.decisions.service.engine import REMEMBERED, Engine, Rules, id_of
+from steelyard.decisions.service.follower import Follower
 from steelyard.decisions.service.log import DecisionLog, LogWriter, OwnerIsAway, TenureIsOver
-from steelyard.decisions.service.state import Follower
+from steelyard.decisions.service.state import MOST_ENTITIES
 from steelyard.decisions.store import folds
 from steelyard.decisions.store import log as store
 from steelyard.decisions.store.folds import Told
@@ -49,6 +50,7 @@ class Owner:
     ----------
     rules : who judges whom
     follower : the state of who stood by; without it the log is read here
+    most_entities : states that it holds; the others are read back from the log
 
     Notes
     -----
@@ -56,9 +58,16 @@ class Owner:
     """
 
     def __init__(
-        self, database: Database, rules: Rules, place: Place, *, follower: Follower | None = None
+        self,
+        database: Database,
+        rules: Rules,
+        place: Place,
+        *,
+        follower: Follower | None = None,
+        most_entities: int = MOST_ENTITIES,
     ) -> None:
         self._database = database
+        self._most_entities = most_entities
         self._shard = place.shard
         self._log = DecisionLog(
             database,
@@ -68,6 +77,8 @@ class Owner:
             ticket=place.ticket,
         )
         self._rules = rules
+        self.decided: Callable[[Decision], None] = _nothing
+        """Is told of each new decision when it is taken; for what watches over policies."""
         self._suspects: frozenset[tuple[str, str]] = frozenset()
         self._heard_to = 0
         self._is_ahead = False
@@ -142,9 +153,9 @@ class Owner:
         for one in told:
             if one.arrival > self._heard_to:
                 self._is_ahead = True
-                sequence = self._engine.hear(one)
+                fold = self._engine.hear(one)
                 self._is_ahead = False
-                self._writer.heard(one.arrival, sequence)
+                self._writer.heard(fold)
                 self._heard_to = one.arrival
 
     def follow(self, rules: Rules) -> None:
@@ -188,7 +199,9 @@ class Owner:
         """Fold the shard's log, in the order in which it was folded, behind what is known of it."""
         wanted = wanted_of(self._rules)
         if follower is None or follower.state.names != wanted:
-            follower = Follower(self._database, wanted, shard=self._shard)
+            follower = Follower(
+                self._database, wanted, shard=self._shard, most_entities=self._most_entities
+            )
         progress = follower.catch_up()
         engine = Engine(self._rules, follower.state)
         with self._database.reading() as connection:
@@ -206,12 +219,27 @@ class Owner:
         self._heard_to = progress.heard_to
         self._is_ahead = False
         self._writer = LogWriter(self._log.write)
+        follower.waiting = self._writer.waiting
+        self._follower = follower
+
+    @property
+    def unsaved(self) -> int:
+        """Folds that no snapshot has."""
+        return self._follower.unsaved
+
+    def save(self) -> bool:
+        """Store a snapshot, if all that was folded is committed; for one that is about to end."""
+        settled = not (self._is_ahead or self._writer.failed or self._writer.waiting())
+        if settled:
+            self._follower.save()
+        return settled
 
     def _decide(self, asked: Asked, now_ms: int) -> Decision:
         """Decide; a fault after folding leaves the state ahead of the log, and ends the owner."""
         self._is_ahead = True
         decision = self._engine.decide(asked, now_ms=now_ms)
         self._is_ahead = False
+        self.decided(decision)
         return decision
 
     def _may_know(self, asked: Asked) -> bool:
@@ -233,6 +261,10 @@ class Owner:
         if found is not None and found.asked != asked:
             raise EventIdWasUsed(id=asked.id, scene=asked.scene)
         return found
+
+
+def _nothing(decision: Decision) -> None:
+    """Watch nothing."""
 
 
 def wanted_of(rules: Rules) -> dict[str, tuple[str, ...]]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from steelyard.decisions.model.decision import Decision, record_of
-from steelyard.decisions.model.policy import CompiledPolicy
-from steelyard.decisions.model.roster import switched_off, variant
 from steelyard.decisions.service.engine import Policy, replay
 from steelyard.decisions.service.log import read_decision
 from steelyard.kernel import Refusal, RefusalKind
@@ -41,13 +39,13 @@ class Replayed:
 
 
 def replay_decision(
-    connection: sa.Connection, id: UUID, policies: Mapping[str, Policy]
+    connection: sa.Connection, id: UUID, made_by: Callable[[sa.Connection, Decision], Policy]
 ) -> Replayed:
     """Compute a decision again from its recorded inputs by the policy of its version.
 
     Parameters
     ----------
-    policies : by scene
+    made_by : returns the policy of a decision, as it judged (`policies.policy_that_made`)
 
     Refusals
     --------
@@ -55,25 +53,13 @@ def replay_decision(
     """
     line = read_decision(connection, id)
     recorded = line.decision
-    policy = policies.get(recorded.asked.scene)
-    if policy is None or policy.cause != recorded.cause:
-        raise PolicyIsUnknown(cause=recorded.cause)
-    computed = replay(recorded, _as_it_was(policy, recorded.versions))
+    computed = replay(recorded, made_by(connection, recorded))
     differing = tuple(
         name
         for name in Decision.__struct_fields__
         if _plain(getattr(recorded, name)) != _plain(getattr(computed, name))
     )
     return Replayed(recorded, computed, record_of(computed) == line.record, differing)
-
-
-def _as_it_was(policy: Policy, versions: Mapping[str, str]) -> Policy:
-    """Return a policy without what was left out of it, or switched off, when it decided."""
-    if not isinstance(policy, CompiledPolicy):
-        return policy
-    if "killed" in versions:
-        return switched_off(policy, versions["killed"])
-    return variant(policy, versions.get("without", ""))
 
 
 def _plain(value: object) -> object:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from steelyard.base import Database
-from steelyard.base.telemetry import get_logger
 from steelyard.decisions.model.decision import Asked, Value
-from steelyard.decisions.store import folds as store
 from steelyard.decisions.store.folds import Fold, Told
 from steelyard.features import CATALOGUE, KINDS, Event, StreamEngine, graph, snapshots
 from steelyard.features.catalogue import Feature, Label, complete
 
 GRAPH = graph.GRAPH_FEATURES
+MOST_ENTITIES = 1_000_000
+"""States that an owner holds unless told otherwise: some gigabytes."""
+ReadBack = Callable[[str, str, int], Iterable[Event | Label]]
 
 
 class Known(NamedTuple):
@@ -35,12 +35,30 @@ class State:
     Parameters
     ----------
     wanted : by kind of event, the names of features that are asked for
+    most_entities : how many states are held; the others are read back when they are asked for
+    read_back : (entity, value, up to which fold) -> what was folded of an entity; None where all
+        states are held
     """
 
-    def __init__(self, wanted: Mapping[str, Iterable[str]]) -> None:
+    def __init__(
+        self,
+        wanted: Mapping[str, Iterable[str]],
+        *,
+        most_entities: int = MOST_ENTITIES,
+        read_back: ReadBack | None = None,
+    ) -> None:
         names = {kind: tuple(dict.fromkeys(found)) for kind, found in wanted.items()}
         features = features_of(name for found in names.values() for name in found)
-        self.stream = StreamEngine(features.values(), KINDS, names)
+        self.read_back = read_back
+        self.stream = StreamEngine(
+            features.values(),
+            KINDS,
+            names,
+            most_entities=None if read_back is None else most_entities,
+            reload=self._reload,
+        )
+        self.folded_to = -1
+        """Up to which place everything is folded; the one behind it may be about to be."""
         self.graph = graph.LinkGraph()
         self.names = names
         """By kind of event, the features that are asked for."""
@@ -61,22 +79,24 @@ class State:
     def fold(self, event: Event) -> Known:
         """Fold an event and return the features of its entities as of itself."""
         folded = self.stream.fold(event)
+        self.folded_to = event.sequence
         if folded.is_too_late:
             return Known(folded.values, {"event_is_too_late": True})
         linked = self.graph.fold(event, is_asked=event.kind in self._linked)
         values = folded.values if linked is None else {**folded.values, **linked}
         return Known(values, {"event_is_late": True} if folded.is_late else {})
 
-    def hear(self, told: Told, sequence: int) -> None:
-        """Fold what a fact told: an event that nobody asked about, or a label."""
+    def hear(self, told: Told, sequence: int) -> bool:
+        """Fold what a fact told, an event or a label; return whether it was an event too late."""
         if told.what == "label":
             field, value = told.content["field"], told.content["value"]
             self.stream.label(Label(told.kind, told.event_id, told.at_ms, sequence, field, value))
             customer = told.content.get("customer")
             if value and customer is not None:
                 self.graph.mark(customer, is_bad=True)
-        else:
-            self.fold(event_of(told, sequence))
+            self.folded_to = sequence
+            return False
+        return "event_is_too_late" in self.fold(event_of(told, sequence)).flags
 
     def again(self, fold: Fold) -> None:
         """Fold what was folded before, at its place."""
@@ -85,6 +105,15 @@ class State:
         else:
             assert fold.asked is not None
             self.fold(event_of(fold.asked, fold.fold_seq))
+
+    def restored(self, links: graph.LinkGraph) -> None:
+        """Go on from a snapshot that the stream has taken over, with the graph beside it."""
+        self.graph = links
+        self.folded_to = self.stream.sequence
+
+    def _reload(self, entity: str, value: str) -> Iterable[Event | Label]:
+        assert self.read_back is not None
+        return self.read_back(entity, value, self.folded_to)
 
 
 def event_of(it: Asked | Told, sequence: int) -> Event:
@@ -105,56 +134,3 @@ def features_of(reads: Iterable[str]) -> dict[str, Feature]:
             wanted[name] = CATALOGUE[name]
             left += wanted[name].parts or ()
     return wanted
-
-
-class Follower:
-    """Keeps a state up with what a shard has committed; whoever stands by has one.
-
-    Parameters
-    ----------
-    wanted : see `State`
-    shard : whose log it reads
-
-    Notes
-    -----
-    Made, it begins with the latest snapshot of these definitions, or with nothing.
-    """
-
-    def __init__(
-        self, database: Database, wanted: Mapping[str, Iterable[str]], *, shard: int = 0
-    ) -> None:
-        self._database = database
-        self._shard = shard
-        self.state = State(wanted)
-        restored = snapshots.restore(
-            database, self.state.stream, shard=shard, up_to=self._progress().fold_seq
-        )
-        if restored is not None:
-            self.state.graph = restored
-        self.saved_to = self.state.sequence
-        """Up to where a snapshot reaches."""
-
-    def catch_up(self) -> store.Progress:
-        """Fold what is committed and not folded yet; and return how far the shard has come."""
-        with self._database.reading() as connection:
-            until = store.progress(connection, self._shard)
-            began = self.state.sequence
-            for fold in store.read_folds(
-                connection, self._shard, after=began, up_to=until.fold_seq
-            ):
-                self.state.again(fold)
-        if self.state.sequence > began:
-            get_logger("decisions").debug("state_followed", folds=self.state.sequence - began)
-        return until
-
-    def save(self) -> None:
-        """Store a snapshot of what it folded, all of which is committed."""
-        if self.state.sequence > self.saved_to:
-            with self._database.unit_of_work(actor="system:decisions") as unit:
-                self.saved_to = snapshots.save(
-                    unit, self.state.stream, self.state.graph, shard=self._shard
-                )
-
-    def _progress(self) -> store.Progress:
-        with self._database.reading() as connection:
-            return store.progress(connection, self._shard)

@@ -46,12 +46,32 @@ class Told(NamedTuple):
     content: Mapping[str, Any]
 
 
+class HeardFold(NamedTuple):
+    """Where what a fact told was folded.
+
+    Attributes
+    ----------
+    fold_seq : its place in the order of folding; None where it was not folded
+    is_too_late : it was an event that came too late, and was only counted
+    """
+
+    told: Told
+    fold_seq: int | None
+    is_too_late: bool = False
+
+
 class Fold(NamedTuple):
-    """What a shard folded at one place of its order: the event of a question, or a telling."""
+    """What a shard folded at one place of its order: the event of a question, or a telling.
+
+    Attributes
+    ----------
+    is_too_late : it was an event that came too late, and was only counted
+    """
 
     fold_seq: int
     asked: Asked | None
     told: Told | None
+    is_too_late: bool = False
 
 
 class Progress(NamedTuple):
@@ -66,6 +86,11 @@ class _Recorded(msgspec.Struct, frozen=True):
 
     asked: Asked
     sequence: int
+    flags: dict[str, Any]
+
+    @property
+    def is_too_late(self) -> bool:
+        return "event_is_too_late" in self.flags
 
 
 _RECORDED = msgspec.json.Decoder(_Recorded)
@@ -163,18 +188,31 @@ def _asked(connection: sa.Connection, shard: int, after: int, up_to: int) -> Ite
         " ORDER BY fold_seq LIMIT :n"
     )
     for row in _pages(connection, statement, shard, after, up_to):
-        recorded = _RECORDED.decode(bytes(row.record))
-        yield Fold(row.fold_seq, recorded.asked, None)
+        yield _asked_fold(row)
 
 
 def _heard(connection: sa.Connection, shard: int, after: int, up_to: int) -> Iterator[Fold]:
     statement = (
-        "SELECT fold_seq, arrival, what, kind, event_id, at_ms, content FROM decisions.heard"
-        " WHERE shard = :shard AND fold_seq > :after AND fold_seq <= :up_to"
+        f"{_HEARD} WHERE shard = :shard AND fold_seq > :after AND fold_seq <= :up_to"
         " ORDER BY fold_seq LIMIT :n"
     )
     for row in _pages(connection, statement, shard, after, up_to):
-        yield Fold(row.fold_seq, None, Told(*tuple(row)[1:]))
+        yield _heard_fold(row)
+
+
+_HEARD = (
+    "SELECT fold_seq, is_too_late, arrival, what, kind, event_id, at_ms, content"
+    " FROM decisions.heard"
+)
+
+
+def _heard_fold(row: sa.Row[Any]) -> Fold:
+    return Fold(row.fold_seq, None, Told(*tuple(row)[2:]), row.is_too_late)
+
+
+def _asked_fold(row: sa.Row[Any]) -> Fold:
+    recorded = _RECORDED.decode(bytes(row.record))
+    return Fold(row.fold_seq, recorded.asked, None, recorded.is_too_late)
 
 
 def _pages(
@@ -188,3 +226,106 @@ def _pages(
         if len(rows) < _STEP:
             return
         after = rows[-1].fold_seq
+
+
+# -- the trail: where an entity was touched -------------------------------------------------------
+
+
+def trail_head(connection: sa.Connection, shard: int) -> int:
+    """Return up to which fold the trail of a shard is written; -1 before the first."""
+    row = connection.execute(
+        sa.text("SELECT fold_seq FROM decisions.trail_head WHERE shard = :shard"), {"shard": shard}
+    ).scalar_one_or_none()
+    return -1 if row is None else int(row)
+
+
+def hold_trail(connection: sa.Connection, shard: int) -> int:
+    """Lock the trail of a shard for its one writer; and return up to where it is written."""
+    connection.execute(
+        sa.text("INSERT INTO decisions.trail_head VALUES (:shard, -1) ON CONFLICT DO NOTHING"),
+        {"shard": shard},
+    )
+    row = connection.execute(
+        sa.text("SELECT fold_seq FROM decisions.trail_head WHERE shard = :shard FOR UPDATE"),
+        {"shard": shard},
+    )
+    return int(row.scalar_one())
+
+
+def extend_trail(
+    connection: sa.Connection, shard: int, touches: Sequence[tuple[int, int]], *, to: int
+) -> None:
+    """Enter entities (by hash) with the folds that touched them; the trail is written up to `to`.
+
+    Parameters
+    ----------
+    touches : hash of the entity, place of the fold
+    """
+    connection.execute(
+        sa.text(
+            "INSERT INTO decisions.trail (entity, shard, fold_seq) SELECT t.entity, :shard, t.fold"
+            " FROM unnest(CAST(:entities AS bigint[]), CAST(:folds AS bigint[])) t (entity, fold)"
+            " ON CONFLICT DO NOTHING"
+        ),
+        {
+            "shard": shard,
+            "entities": [entity for entity, _ in touches],
+            "folds": [fold for _, fold in touches],
+        },
+    )
+    connection.execute(
+        sa.text("UPDATE decisions.trail_head SET fold_seq = :to WHERE shard = :shard"),
+        {"shard": shard, "to": to},
+    )
+
+
+def touched(connection: sa.Connection, shard: int, entity: int, *, up_to: int) -> list[int]:
+    """Return the folds that touched an entity, as far as the trail is written."""
+    return list(
+        connection.execute(
+            sa.text(
+                "SELECT fold_seq FROM decisions.trail WHERE entity = :entity AND shard = :shard"
+                " AND fold_seq <= :up_to ORDER BY fold_seq"
+            ),
+            {"entity": entity, "shard": shard, "up_to": up_to},
+        ).scalars()
+    )
+
+
+def read_some(connection: sa.Connection, shard: int, fold_seqs: Sequence[int]) -> list[Fold]:
+    """Return some folds of a shard, in the order of folding."""
+    given = {"shard": shard, "folds": list(fold_seqs)}
+    asked = connection.execute(
+        sa.text(
+            "SELECT fold_seq, record FROM decisions.log"
+            " WHERE shard = :shard AND fold_seq = ANY(CAST(:folds AS bigint[]))"
+        ),
+        given,
+    )
+    found = [_asked_fold(row) for row in asked]
+    heard = connection.execute(
+        sa.text(f"{_HEARD} WHERE shard = :shard AND fold_seq = ANY(CAST(:folds AS bigint[]))"),
+        given,
+    )
+    found += [_heard_fold(row) for row in heard]
+    return sorted(found, key=attrgetter("fold_seq"))
+
+
+def labels_of(
+    connection: sa.Connection, shard: int, events: Sequence[tuple[str, str]], *, up_to: int
+) -> list[Fold]:
+    """Return the labels of some events, by kind and id, in the order of folding."""
+    rows = connection.execute(
+        sa.text(
+            f"{_HEARD} WHERE shard = :shard AND what = 'label' AND fold_seq <= :up_to"
+            " AND (kind, event_id) IN (SELECT e.kind, e.id FROM unnest("
+            " CAST(:kinds AS text[]), CAST(:ids AS text[])) e (kind, id)) ORDER BY fold_seq"
+        ),
+        {
+            "shard": shard,
+            "up_to": up_to,
+            "kinds": [kind for kind, _ in events],
+            "ids": [id for _, id in events],
+        },
+    )
+    return [_heard_fold(row) for row in rows]

@@ -29,6 +29,7 @@ CREATE TABLE decisions.folded (
     shard smallint NOT NULL REFERENCES decisions.owner,
     fold_seq bigint NOT NULL,
     arrival bigint NOT NULL REFERENCES decisions.told,
+    is_too_late boolean NOT NULL,
     epoch bigint NOT NULL,
     PRIMARY KEY (shard, fold_seq),
     UNIQUE (shard, arrival)
@@ -39,7 +40,8 @@ CREATE TRIGGER folded_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON deci
 GRANT SELECT ON decisions.folded TO steelyard_app;
 
 CREATE VIEW decisions.heard AS
-SELECT f.shard, f.fold_seq, t.what, t.kind, t.event_id, t.at_ms, t.position, t.content, t.arrival
+SELECT f.shard, f.fold_seq, t.what, t.kind, t.event_id, t.at_ms, t.position, t.content, t.arrival,
+    f.is_too_late
 FROM decisions.folded f JOIN decisions.told t USING (arrival);
 GRANT SELECT ON decisions.heard TO steelyard_app;
 
@@ -69,7 +71,7 @@ _APPEND = """
 -- Appends a batch of decisions and of what was folded between them; false where the epoch is over.
 CREATE FUNCTION decisions.append_folds(
     the_shard smallint, the_epoch bigint, last_fold_seq bigint, last_arrival bigint,
-    heard_seqs bigint[], arrivals bigint[],
+    heard_seqs bigint[], arrivals bigint[], too_late boolean[],
     ids uuid[], scenes text[], asked text[], subjects text[], fold_seqs bigint[],
     ats timestamptz[], expiries timestamptz[], outcomes text[], limits bigint[], causes text[],
     records bytea[], hashes bytea[]
@@ -81,19 +83,19 @@ BEGIN
     THEN
         RETURN false;
     END IF;
-    INSERT INTO decisions.folded (shard, fold_seq, arrival, epoch)
-    SELECT the_shard, h.fold_seq, h.arrival, the_epoch
-    FROM unnest(heard_seqs, arrivals) AS h (fold_seq, arrival);
+    INSERT INTO decisions.folded (shard, fold_seq, arrival, is_too_late, epoch)
+    SELECT the_shard, h.fold_seq, h.arrival, h.is_too_late, the_epoch
+    FROM unnest(heard_seqs, arrivals, too_late) AS h (fold_seq, arrival, is_too_late);
     UPDATE decisions.owner o SET heard_to = greatest(o.heard_to, last_arrival)
     WHERE o.shard = the_shard AND o.heard_to < last_arrival;
     RETURN true;
 END $$;
 
 REVOKE ALL ON FUNCTION decisions.append_folds(smallint, bigint, bigint, bigint, bigint[], bigint[],
-    uuid[], text[], text[], text[], bigint[], timestamptz[], timestamptz[], text[], bigint[],
+    boolean[], uuid[], text[], text[], text[], bigint[], timestamptz[], timestamptz[], text[], bigint[],
     text[], bytea[], bytea[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION decisions.append_folds(smallint, bigint, bigint, bigint, bigint[],
-    bigint[], uuid[], text[], text[], text[], bigint[], timestamptz[], timestamptz[], text[],
+    bigint[], boolean[], uuid[], text[], text[], text[], bigint[], timestamptz[], timestamptz[], text[],
     bigint[], text[], bytea[], bytea[]) TO steelyard_app;
 """
 
