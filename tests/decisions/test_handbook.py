@@ -171,7 +171,7 @@ def test_logistic_regression_is_that_of_the_handbook() -> None:
     assert (len(weeks.train), len(weeks.test), every.bad[weeks.test].sum()) == (67240, 58264, 385)
     matrix = np.nan_to_num(every.columns(PUBLISHED_INPUTS))
     fit = candidates()["logistic regression"]["C=1"]
-    score, _ = trial._evaluate(every, matrix, PUBLISHED_INPUTS, (weeks, fit, 0))
+    score, *_ = trial._evaluate(every, matrix, PUBLISHED_INPUTS, (weeks, fit, 0))
     assert score.auc == pytest.approx(0.871, abs=0.002)
     assert score.average_precision == pytest.approx(0.606, abs=0.005)
     assert score.card_precision == pytest.approx(0.291, abs=0.005)

@@ -254,6 +254,23 @@ def csi(
     return CharacteristicStability(name, psi(expected, actual), shift)
 
 
+def input_csi(name: str, expected: Floats, actual: Floats) -> CharacteristicStability:
+    """Return the stability of an input of a model over tenths of what it was; it has no points.
+
+    Parameters
+    ----------
+    expected, actual : values then and now, NaN is missing and a bin of its own
+    """
+    known = expected[~np.isnan(expected)]
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, 11)[1:-1])) if len(known) else known
+    counts = []
+    for values in (expected, actual):
+        place = np.searchsorted(edges, values, side="right")
+        place[np.isnan(values)] = len(edges) + 1
+        counts.append(np.bincount(place, minlength=len(edges) + 2).tolist())
+    return CharacteristicStability(name, psi(counts[0], counts[1]), 0.0)
+
+
 def _shares(counts: Sequence[float]) -> list[float]:
     total = sum(counts)
     return [count / total if total else 0.0 for count in counts]

@@ -12,6 +12,7 @@ from steelyard.decisions.training.handbook import write_sample as write_handbook
 from steelyard.decisions.training.pipeline import Trained, TrainingRule, train
 from steelyard.decisions.training.plots import draw, plots_can_be_drawn
 from steelyard.decisions.training.trial import Line, Trial, run_handbook
+from steelyard.decisions.training.trial_card import trial_card
 
 __all__ = [
     "GERMAN",
@@ -28,6 +29,7 @@ __all__ = [
     "read_credit",
     "run_handbook",
     "train",
+    "trial_card",
     "write_handbook_sample",
     "write_sample",
 ]

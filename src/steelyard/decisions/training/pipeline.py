@@ -23,6 +23,7 @@ from steelyard.decisions.model.metrics import (
     csi,
     fairness,
     gini,
+    input_csi,
     ks,
     precision_at,
     score_psi,
@@ -30,6 +31,7 @@ from steelyard.decisions.model.metrics import (
 from steelyard.decisions.training.champion import Champion
 from steelyard.decisions.training.credit import CreditTable
 from steelyard.decisions.training.fit import (
+    Encoding,
     FittedScorecard,
     Predict,
     ScorecardRule,
@@ -213,7 +215,9 @@ class _Measured:
             declined_share=rule.declined_share,
             threshold=threshold,
             score_psi=statistics.fmean(score_psi(*pair) for pair in self.shifts[name]),
-            csi=_stability(table, model, rule) if isinstance(model, FittedScorecard) else (),
+            csi=_stability(table, model, rule)
+            if isinstance(model, FittedScorecard)
+            else _input_stability(table, rule),
             comparisons=self.comparisons,
             libraries={library: version(library) for library in LIBRARIES},
             seed=rule.seed,
@@ -262,3 +266,14 @@ def _stability(
         ]
         found.append(csi(one.partition.name, counts[0], counts[1], one.points))
     return tuple(found)
+
+
+def _input_stability(table: CreditTable, rule: TrainingRule) -> tuple[CharacteristicStability, ...]:
+    """Return the same for the inputs of a flat model, which have no points."""
+    inside, outside = next(folds(table.bad, rule.folds, rule.seed))
+    encoding = Encoding(table, protected=rule.scorecard.protected)
+    matrix = encoding.matrix(table.columns)
+    return tuple(
+        input_csi(name, matrix[inside, n], matrix[outside, n])
+        for n, name in enumerate(encoding.names)
+    )

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.decisions.model.gbm import open_scorer
+from steelyard.decisions.model.gbm import GbmModel, open_scorer
+from steelyard.decisions.model.logistic import LogisticModel
 from steelyard.decisions.model.metrics import auc, average_precision, card_precision_at
 from steelyard.decisions.training.fit import BoostingRule, fit_gbm, fit_logistic
 from steelyard.decisions.training.handbook import (
@@ -29,8 +30,18 @@ from steelyard.decisions.training.handbook import (
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Fit = Callable[[Floats, Flags, tuple[str, ...], int], Callable[[Floats], Floats]]
-"""From a matrix, the outcome, the names of its columns and a seed, to a function of a matrix."""
+FlatModel = GbmModel | LogisticModel
+
+
+class Fitted(NamedTuple):
+    """What fitting made: a function of a matrix, and the model in flat form where it has one."""
+
+    predict: Callable[[Floats], Floats]
+    model: FlatModel | None
+
+
+Fit = Callable[[Floats, Flags, tuple[str, ...], int], Fitted]
+"""From a matrix, the outcome, the names of its columns and a seed."""
 
 SEEDS = (0, 1, 2, 3, 4)
 TRIAL_ON = tuple(date(2018, 7, 4) - timedelta(weeks=n) for n in (2, 1, 0))
@@ -100,6 +111,8 @@ class Trial:
     train_rows, test_rows, test_bad : sizes of the published weeks
     bad : outcome of the test rows
     probabilities : of the first seed, by `model, inputs`
+    models : of the first seed, in flat form, by the same names; forests have none
+    weeks : rows of the published weeks
     """
 
     lines: tuple[Line, ...]
@@ -108,6 +121,13 @@ class Trial:
     test_bad: int
     bad: Flags
     probabilities: Mapping[str, Floats]
+    models: Mapping[str, FlatModel]
+    weeks: Split
+
+    def best(self) -> str:
+        """Return the model in flat form on our own inputs that did best on the earlier weeks."""
+        tried = {f"{one.model}, {one.inputs}": one for one in self.lines if one.published is None}
+        return max(tried.keys() & self.models.keys(), key=lambda name: (tried[name].trial, name))
 
 
 def candidates() -> dict[str, dict[str, Fit]]:
@@ -152,6 +172,7 @@ def run_trial(
     published = split(rows, TRAIN_ON)
     lines = []
     probabilities: dict[str, Floats] = {}
+    models: dict[str, FlatModel] = {}
     for set_name, names in sets.items():
         matrix = _matrix(rows, names)
         for model, settings in tried.items():
@@ -165,8 +186,11 @@ def run_trial(
             chosen = max(reached, key=reached.__getitem__)
             scores = []
             for seed in seeds:
-                score, found = _evaluate(rows, matrix, names, (published, settings[chosen], seed))
+                how = (published, settings[chosen], seed)
+                score, found, flat = _evaluate(rows, matrix, names, how)
                 probabilities.setdefault(f"{model}, {set_name}", found)
+                if flat is not None:
+                    models.setdefault(f"{model}, {set_name}", flat)
                 scores.append(score)
                 done += 1
                 tell("models", done, total)
@@ -174,8 +198,9 @@ def run_trial(
             lines.append(Line(model, set_name, chosen, reached[chosen], tuple(scores), theirs))
     bad = rows.bad[published.test]
     return Trial(
-        tuple(lines), len(published.train), len(published.test), int(bad.sum()), bad, probabilities
-    )
+        tuple(lines), len(published.train), len(published.test), int(bad.sum()), bad,
+        probabilities, models, published,
+    )  # fmt: skip
 
 
 def _matrix(rows: Streamed, names: tuple[str, ...]) -> Floats:
@@ -186,10 +211,10 @@ def _matrix(rows: Streamed, names: tuple[str, ...]) -> Floats:
 
 def _evaluate(
     rows: Streamed, matrix: Floats, names: tuple[str, ...], how: tuple[Split, Fit, int]
-) -> tuple[Score, Floats]:
+) -> tuple[Score, Floats, FlatModel | None]:
     weeks, fit, seed = how
-    predict = fit(matrix[weeks.train], rows.bad[weeks.train], names, seed)
-    found = predict(matrix[weeks.test])
+    fitted = fit(matrix[weeks.train], rows.bad[weeks.train], names, seed)
+    found = fitted.predict(matrix[weeks.test])
     bad = rows.bad[weeks.test]
     cards = card_precision_at(
         bad, found, card=rows.customer[weeks.test], day=rows.day[weeks.test], k=100
@@ -198,31 +223,32 @@ def _evaluate(
     assert area is not None, "a test week without fraud tells nothing"
     assert precision is not None
     assert cards is not None
-    return Score(area, precision, cards.mean), found
+    return Score(area, precision, cards.mean), found, fitted.model
 
 
 def _logistic(inverse_penalty: float) -> Fit:
-    def fit(matrix: Floats, bad: Flags, names: tuple[str, ...], _seed: int) -> Any:
-        inputs = inputs_of(names)
-        return fit_logistic(matrix, bad, inputs, "logistic", inverse_penalty).probabilities
+    def fit(matrix: Floats, bad: Flags, names: tuple[str, ...], _seed: int) -> Fitted:
+        model = fit_logistic(matrix, bad, inputs_of(names), "logistic", inverse_penalty)
+        return Fitted(model.probabilities, model)
 
     return fit
 
 
 def _forest(leaf: int) -> Fit:
-    def fit(matrix: Floats, bad: Flags, _names: tuple[str, ...], seed: int) -> Any:
+    def fit(matrix: Floats, bad: Flags, _names: tuple[str, ...], seed: int) -> Fitted:
         from sklearn.ensemble import RandomForestClassifier
 
         forest = RandomForestClassifier(
             100, min_samples_leaf=leaf, random_state=seed, n_jobs=-1
         ).fit(matrix, bad)
-        return lambda other: forest.predict_proba(other)[:, 1]
+        return Fitted(lambda other: forest.predict_proba(other)[:, 1], None)
 
     return fit
 
 
 def _boosting(rule: BoostingRule) -> Fit:
-    def fit(matrix: Floats, bad: Flags, names: tuple[str, ...], seed: int) -> Any:
-        return open_scorer(fit_gbm(matrix, bad, inputs_of(names), rule, seed)).probabilities
+    def fit(matrix: Floats, bad: Flags, names: tuple[str, ...], seed: int) -> Fitted:
+        model = fit_gbm(matrix, bad, inputs_of(names), rule, seed)
+        return Fitted(open_scorer(model).probabilities, model)
 
     return fit
