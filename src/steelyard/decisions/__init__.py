@@ -41,7 +41,15 @@ from steelyard.decisions.store.log import newest as newest_decisions
 
 if TYPE_CHECKING:
     from steelyard.decisions.model import lifecycle
-    from steelyard.decisions.service import guards, lists, policies, registry
+    from steelyard.decisions.service import (
+        guards,
+        lists,
+        policies,
+        registry,
+        reviews,
+        upkeep,
+        watch,
+    )
 
 __all__ = [
     "MAX_QUESTION",
@@ -79,11 +87,14 @@ __all__ = [
     "read_decision",
     "registry",
     "replay_decision",
+    "reviews",
     "tend",
     "text_of",
     "told_owners",
+    "upkeep",
     "verify_log",
     "wanted_of",
+    "watch",
 ]
 
 _GROUPS = {
@@ -92,6 +103,9 @@ _GROUPS = {
     "lists": "service.lists",
     "policies": "service.policies",
     "registry": "service.registry",
+    "reviews": "service.reviews",
+    "upkeep": "service.upkeep",
+    "watch": "service.watch",
 }
 
 

@@ -27,11 +27,14 @@ JOBS = (
     upkeep.verify_books,
     cases.upkeep.sweep_cases,
     decisions.keep_trail,
+    decisions.upkeep.open_reviews,
+    decisions.upkeep.watch_drift,
 )
 CONSUMERS: tuple[events.Consumer, ...] = (
     parties.account_owners,
     cases.upkeep.approval_cases,
     decisions.told_owners,
+    decisions.upkeep.people_found,
 )
 
 
@@ -40,6 +43,7 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.cases.http import router as of_cases
     from steelyard.decisions.http import model_router as of_models
     from steelyard.decisions.http import router as of_decisions
+    from steelyard.decisions.http import watch_router as of_watch
     from steelyard.events.http import router as of_events
     from steelyard.experiments.http import router as of_experiments
     from steelyard.features.http import router as of_features
@@ -53,6 +57,7 @@ def routers() -> tuple[APIRouter, ...]:
         of_events,
         of_decisions,
         of_models,
+        of_watch,
         of_features,
         of_cases,
         of_experiments,

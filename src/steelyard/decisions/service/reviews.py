@@ -37,6 +37,18 @@ from steelyard.decisions.store.reviews import Reviewed, Waiting
 from steelyard.features import KINDS
 from steelyard.kernel import Refusal, RefusalKind
 
+__all__ = [
+    "AT_ONCE",
+    "RELEASED",
+    "WANT_A_PERSON",
+    "DecisionIsNotReviewed",
+    "Opener",
+    "conclude_review",
+    "open_review",
+    "read_explanation",
+    "sentence_of",
+]
+
 WANT_A_PERSON = ("hold", "review")
 """The outcomes that wait for a person. Who is asked to step up helps himself."""
 AT_ONCE = 50
