@@ -34,19 +34,20 @@ class _OneCaller:
 
 
 @contextmanager
-def serve_alone(settings: Settings, token: str) -> Iterator[str]:
+def serve_alone(settings: Settings, token: str, *, has_owner: bool = False) -> Iterator[str]:
     """Serve the platform on a free port of this machine's loopback; yield the address.
 
     Parameters
     ----------
     token : the bearer that is let in, known to this process only
+    has_owner : whether a process decides beside it; without one the town meets no policy
     """
 
     @contextmanager
     def opener(chosen: Settings) -> Iterator[SteelyardPlatform]:
         with open_platform(chosen) as platform:
-            # No process decides beside a command that is alone: its town meets no policy.
-            yield replace(platform, verifier=_OneCaller(token), gate=NoPolicyGate())
+            gate = platform.gate if has_owner else NoPolicyGate()
+            yield replace(platform, verifier=_OneCaller(token), gate=gate)
 
     app = create_app(settings, opener=opener)
     server = _Server(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steelyard.base import read_settings
+from steelyard.cli.attack import attack
 from steelyard.cli.output import AsJson, Column, RefusingGroup, bars, print_json, show
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from steelyard.simulation import report
 
 app = typer.Typer(help="the simulated town", cls=RefusingGroup, no_args_is_help=True)
+
+app.command("attack")(attack)
 
 _FACTS = [Column("what", ""), Column("is", "", right=True)]
 

@@ -1,7 +1,7 @@
 """The town: customers, merchants and fraudsters living through the doors, out of one seed.
 
 The model is pure; `town`, `cards`, `reports`, `fees` and `report` are its use cases inside the
-platform; `play_history` and `live` are its life outside, as a client of the HTTP interface.
+platform; `play_history`, `live` and `attack` its life outside, as a client of the HTTP interface.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from steelyard.simulation.chance import found, stream
 from steelyard.simulation.model import (
     OPENS_ON,
     Action,
+    AttackKind,
     Plan,
     Town,
     Truth,
@@ -23,16 +24,18 @@ from steelyard.simulation.model import (
 )
 
 if TYPE_CHECKING:
-    from steelyard.simulation.life import live, play_history
+    from steelyard.simulation.life import attack, live, play_history
     from steelyard.simulation.service import cards, fees, report, reports, town
 
 __all__ = [
     "OPENS_ON",
     "Action",
+    "AttackKind",
     "Plan",
     "Town",
     "Truth",
     "actions_between",
+    "attack",
     "cards",
     "day",
     "digest",
@@ -47,14 +50,21 @@ __all__ = [
     "truth",
 ]
 
-_GROUPS = ("cards", "fees", "report", "reports", "town")
+_GROUPS = {
+    "attack": "life.attack",
+    "cards": "service.cards",
+    "fees": "service.fees",
+    "report": "service.report",
+    "reports": "service.reports",
+    "town": "service.town",
+}
 _LIFE = ("live", "play_history")
 
 
 def __getattr__(name: str) -> Any:
     """Load what needs the platform, or a client of it, when it is asked for first."""
     if name in _GROUPS:
-        return import_module(f"{__name__}.service.{name}")
+        return import_module(f"{__name__}.{_GROUPS[name]}")
     if name in _LIFE:
         return getattr(import_module(f"{__name__}.life"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

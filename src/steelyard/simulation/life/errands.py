@@ -71,9 +71,9 @@ class Messenger:
     def carry(self, span: Span, errands: Errands) -> None:
         """Send what happens in a span, and close the business day if the span ends it."""
         for number, sign_ups in _chunks(errands.sign_ups):
-            self._sign_up(f"{self._name(span)}/wallets/{number}", sign_ups)
+            self.sign_up(f"{self._name(span)}/wallets/{number}", sign_ups)
         for number, deposits in _chunks(errands.deposits):
-            self._deposit(f"{self._name(span)}/deposits/{number}", deposits)
+            self.deposit(f"{self._name(span)}/deposits/{number}", deposits)
         for number, payments in _chunks(errands.payments):
             self._pay(f"{self._name(span)}/payments/{number}", payments)
         for number, refunds in _chunks(errands.refunds):
@@ -86,7 +86,7 @@ class Messenger:
     def _name(self, span: Span) -> str:
         return f"town/{self._seed}/{span.name}"
 
-    def _sign_up(self, key: str, sign_ups: Sequence[SignUp]) -> None:
+    def sign_up(self, key: str, sign_ups: Sequence[SignUp]) -> None:
         """Register the customers, and open a wallet for each."""
         wallets = []
         for sign_up in sign_ups:
@@ -124,7 +124,8 @@ class Messenger:
         )
         return str(party["id"])
 
-    def _deposit(self, key: str, deposits: Sequence[Deposit]) -> None:
+    def deposit(self, key: str, deposits: Sequence[Deposit]) -> None:
+        """Let money come in from outside."""
         answers = self.client.post(
             f"/v1/ledger/books/{BOOK}/transfers",
             key,

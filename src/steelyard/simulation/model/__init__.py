@@ -10,6 +10,7 @@ from steelyard.simulation.model.actions import (
     SignUp,
     digest,
 )
+from steelyard.simulation.model.attacks import AttackKind
 from steelyard.simulation.model.days import Truth, actions_between, day, truth
 from steelyard.simulation.model.draws import Chance, Streams
 from steelyard.simulation.model.handbook import PUBLISHED, Handbook, Profile, Scenario
@@ -35,6 +36,7 @@ __all__ = [
     "OPENS_ON",
     "PUBLISHED",
     "Action",
+    "AttackKind",
     "CardPayment",
     "Chance",
     "Customer",
