@@ -185,7 +185,7 @@ def _watching(plan: attacks.AttackPlan, *, is_quiet: bool) -> Iterator[attacks.W
             def step(score: attacks.Score) -> None:
                 progress("attempts", score.attempts + score.skipped, score.attack.tries)
                 if score.reported:
-                    progress("reports", score.reported, len(score.attack.reported_after))
+                    progress("reports", score.reported, score.asked)
 
             yield step
         return
@@ -302,7 +302,7 @@ def _table(plan: attacks.AttackPlan, score: attacks.Score) -> Any:
     return Group(
         table(rows, _columns(rows), f"{plan.kind.value}, seed {plan.seed}"),
         table(_reason_rows(score)[:8], _REASONS, "reasons"),
-        f"reported as fraud: {score.reported:,}" if score.reported else "",
+        f"reported as fraud: {score.reported:,} of {score.asked:,}" if score.reported else "",
     )
 
 

@@ -22,6 +22,7 @@ from steelyard.simulation.model import (
     digest,
     truth,
 )
+from steelyard.simulation.service import facts
 
 if TYPE_CHECKING:
     from steelyard.simulation.life import attack, live, play_history
@@ -39,6 +40,7 @@ __all__ = [
     "cards",
     "day",
     "digest",
+    "facts",
     "fees",
     "found",
     "live",

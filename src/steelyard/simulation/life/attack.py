@@ -416,6 +416,7 @@ class _Attacker:
             {"payments": [self._payment(step) for step in steps]},
         )
         self._asked += steps
+        self.score.asked += len(steps)
         self._look(self.score.during)
         for step, answer in zip(steps, answers["items"], strict=True):
             is_through = answer["outcome"] == "accepted"

@@ -74,7 +74,7 @@ class Score:
     first_stop : when the first attempt was not let through, and how many had been before it
     before, during, after : good payments before the attack, in it, and while it was reported
     cases : opened since the beginning, by kind
-    reported : payments that their cardholders told of
+    asked, reported : card payments that were tried, and that their cardholders told of
     """
 
     attack: Attack
@@ -88,6 +88,7 @@ class Score:
     during: Disturbed = field(default_factory=Disturbed)
     after: Disturbed = field(default_factory=Disturbed)
     cases: Mapping[str, int] = field(default_factory=dict)
+    asked: int = 0
     reported: int = 0
 
     def __post_init__(self) -> None:
