@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from steelyard.cli import (
+    backtest,
     cases,
     database,
     decisions,
@@ -17,6 +18,7 @@ from steelyard.cli import (
     parties,
     risk,
     simulate,
+    watch,
 )
 from steelyard.cli.bench import bench
 from steelyard.cli.output import RefusingGroup
@@ -38,7 +40,9 @@ app.add_typer(parties.app, name="parties")
 app.add_typer(features.app, name="features")
 app.add_typer(decisions.app, name="decisions")
 app.add_typer(risk.app, name="risk")
+app.add_typer(backtest.app, name="backtest")
 app.add_typer(models.app, name="models")
+app.add_typer(watch.app, name="watch")
 app.add_typer(cases.app, name="cases")
 app.add_typer(simulate.app, name="simulate")
 app.command("doctor")(doctor.doctor)

@@ -7,7 +7,7 @@ what a second factor does not stop after `step_up`, what people do not find afte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,17 @@ class Assumed:
 
     costs: Costs
     step_up_stops_bp: int = 9_000
+
+
+COSTS: Mapping[str, Costs] = {
+    "card_payment": Costs(2_000, 150, 3_000, 9_000),
+    "log_in": Costs(5_000, 0, 2_000, 9_000),
+    # A good loan declined loses its margin.
+    "loan_application": Costs(0, 800, 10_000, 6_000),
+    "withdrawal": Costs(5_000, 0, 3_000, 9_000),
+    "merchant_application": Costs(0, 300, 20_000, 8_000),
+}
+"""What is assumed of each scene if nobody says otherwise; judgement, and stated in every report."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,11 @@ class ScenesDiffer(Refusal):
     zh = "{cause} 适用于场景 {scene}，而非 {wanted}。"
 
 
+def delivered(name: str) -> bool:
+    """Return whether a name means a delivered policy."""
+    return any(name in (scene, one.cause) for scene, one in delivered_policies().items())
+
+
 def find_policy(name: str, scene: str | None = None) -> CompiledPolicy:
     """Return the policy of a name (`card_payment`, `policy.card_payment@1`) or of a file.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -23,7 +23,7 @@ from steelyard.decisions.backtest.thresholds import Thresholds, try_thresholds
 from steelyard.decisions.model.column_values import Column, Kind
 from steelyard.decisions.model.drift import Finding, NumberBins, WordBins, distribution_drift
 from steelyard.decisions.model.policy import CompiledPolicy
-from steelyard.decisions.model.tradeoff import Costs, History, SwapSet, swap_set
+from steelyard.decisions.model.tradeoff import History, SwapSet, swap_set
 from steelyard.features import KINDS
 
 NOTHING = "nothing"
@@ -36,19 +36,19 @@ class Plan:
 
     Attributes
     ----------
+    assumed : costs, and what review and second factor stop
     since, until : of the events that are used, the last instant excluded; None is as far as the
         past goes, but `since` not before the features' windows are full
     test_from : where the tested part begins; None is two thirds of the way
-    assumed : costs, and what review and second factor stop
     most_disturbed : share of the good that a chosen threshold may disturb
     sample, seed : how many events are judged one by one as well, and which
     """
 
+    assumed: Assumed
     since: datetime | None = None
     until: datetime | None = None
     test_from: datetime | None = None
-    assumed: Assumed = field(default_factory=lambda: Assumed(Costs(2_000, 100, 3_000, 9_000)))
-    most_disturbed: float = 0.01
+    most_disturbed: float = 0.02
     sample: int = SAMPLE
     seed: int = 1
 
