@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from steelyard.base import Database, UnitOfWork
-from steelyard.base.http import Caller
 from steelyard.decisions import guards, lists, policies
 from steelyard.decisions.model import lifecycle as life
 from steelyard.decisions.model.budget import (
@@ -26,80 +24,16 @@ from steelyard.decisions.model.guards import Stop, hits_of
 from steelyard.decisions.model.lifecycle import Content
 from steelyard.decisions.model.policy import Fails
 from steelyard.decisions.model.question import SceneIsUnknown
-from steelyard.decisions.model.roster import DEFAULT_BUDGET, Roster
-from steelyard.decisions.scenes import delivered_policies, delivered_source
+from steelyard.decisions.scenes import delivered_policies
 from steelyard.decisions.service.proof import PolicyIsUnknown
 from steelyard.kernel import SteppingClock
 from steelyard.parties import approvals
-
-T = TypeVar("T")
-ANN = "staff:018f0000-0000-7000-8000-000000000001"
-BOB = "staff:018f0000-0000-7000-8000-000000000002"
-SCENE = "withdrawal"
-NOW_MS = 1_772_442_000_000
-
-
-class Desk:
-    """People who change policies; Ann does, Bob says yes."""
-
-    def __init__(self, database: Database, clock: SteppingClock) -> None:
-        self.database = database
-        self.clock = clock
-        self.run(policies.install_delivered)
-
-    def run(self, work: Callable[[UnitOfWork], T], actor: str = ANN) -> T:
-        return self.database.transact(work, actor=actor)
-
-    def roster(self) -> Roster:
-        with self.database.reading() as connection:
-            return policies.load_roster(connection)
-
-    def commit(self, content: Content, scene: str = SCENE) -> life.Committed:
-        self.run(lambda unit: policies.draft_policy(unit, scene, content))
-        return self.run(lambda unit: policies.commit_draft(unit, scene))
-
-    def approve(self, asked: approvals.Approval, actor: str = BOB) -> None:
-        by = Caller(actor, frozenset({"decisions.approve", "experiments.approve"}))
-        self.run(
-            lambda unit: approvals.approve(unit, asked.id, by=by, shown_hash=asked.shown_hash),
-            actor,
-        )
-
-    def promote(self, version: int, scene: str = SCENE) -> None:
-        asked = self.run(lambda unit: policies.request_promotion(unit, scene, version))
-        self.approve(asked)
-        self.run(lambda unit: policies.promote(unit, scene, version, approval=asked.id))
-
-    def audited(self) -> list[str]:
-        with self.database.reading() as connection:
-            rows = connection.execute(sa.text("SELECT action FROM base.audit ORDER BY sequence"))
-            return [*rows.scalars()]
-
-    def facts(self) -> list[tuple[str, dict[str, Any]]]:
-        with self.database.reading() as connection:
-            rows = connection.execute(
-                sa.text(
-                    "SELECT kind, payload FROM events.log WHERE kind LIKE 'decisions.%'"
-                    " ORDER BY sequence"
-                )
-            )
-            return [(row.kind.removeprefix("decisions."), row.payload) for row in rows]
+from tests.decisions.desk import ANN, BOB, NOW_MS, SCENE, Desk, changed
 
 
 @pytest.fixture
 def desk(database: Database, clock: SteppingClock) -> Desk:
     return Desk(database, clock)
-
-
-def changed(scene: str = SCENE, **more: Any) -> Content:
-    """Return the delivered policy with one rule worth a point less."""
-    source, examples = delivered_source(scene)
-    document = json.loads(source)
-    (rules,) = [node for node in document["nodes"] if node["id"] == "rules"]
-    row = rules["content"]["rules"][-1]
-    row["points"] = str(int(row["points"]) - 1)
-    made = Content(json.dumps(document), Fails.CLOSED, examples, DEFAULT_BUDGET, "A point less.")
-    return replace(made, **more)
 
 
 def test_the_delivered_policies_are_installed_once(desk: Desk) -> None:
@@ -210,7 +144,7 @@ def test_what_is_wrong_is_shown_and_not_committed(desk: Desk, content: Content, 
 def test_gaps_overlaps_and_a_missing_default_are_shown_and_kept_with_the_version(
     desk: Desk,
 ) -> None:
-    committed = desk.commit(cell("B1", "outcome", '"hold"', "bands"))
+    committed = desk.commit(changed())
     codes = {one.code for one in committed.findings}
     assert {"missing_default", "overlapping_rows", "gap"} <= codes
     with desk.database.reading() as connection:

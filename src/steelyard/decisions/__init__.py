@@ -42,11 +42,13 @@ from steelyard.decisions.store.log import newest as newest_decisions
 if TYPE_CHECKING:
     from steelyard.decisions.model import lifecycle
     from steelyard.decisions.service import (
+        challenges,
         guards,
         lists,
         policies,
         registry,
         reviews,
+        shadows,
         upkeep,
         watch,
     )
@@ -76,6 +78,7 @@ __all__ = [
     "TenureIsOver",
     "Told",
     "Use",
+    "challenges",
     "consume",
     "consume_all",
     "guards",
@@ -88,6 +91,7 @@ __all__ = [
     "registry",
     "replay_decision",
     "reviews",
+    "shadows",
     "tend",
     "text_of",
     "told_owners",
@@ -98,12 +102,14 @@ __all__ = [
 ]
 
 _GROUPS = {
+    "challenges": "service.challenges",
     "guards": "service.guards",
     "lifecycle": "model.lifecycle",
     "lists": "service.lists",
     "policies": "service.policies",
     "registry": "service.registry",
     "reviews": "service.reviews",
+    "shadows": "service.shadows",
     "upkeep": "service.upkeep",
     "watch": "service.watch",
 }

@@ -122,6 +122,14 @@ class ChallengeIsUnknown(Refusal):
     zh = "场景 {scene} 没有正在进行的挑战。"
 
 
+class ChallengeIsMalformed(Refusal):
+    """Its weight or its times make no sense."""
+
+    kind = RefusalKind.INVALID
+    en = "The challenge is malformed: {what}."
+    zh = "挑战设置有误：{what}。"
+
+
 class RuleIsUnknown(Refusal):
     """The policy has no such rule, or it is the default of its table."""
 

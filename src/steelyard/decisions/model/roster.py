@@ -25,6 +25,8 @@ CHALLENGER = "challenger"
 """The arms of a challenge, and what a decision's versions have under `arm`."""
 DEFAULT_BUDGET = Budget("*", window=1_000, most_bp=2_500, resume_bp=1_000, fewest=200)
 """Of every rule of a delivered policy: a quarter of a thousand decisions turned down is sudden."""
+NOBODY = "nobody:unknown"
+"""The subject of a question that names none; no experiment deals it."""
 _MOST_VARIANTS = 256
 
 
@@ -202,7 +204,7 @@ class Roster:
 def _arm(standing: Standing, subject: str, now_ms: int) -> str | None:
     """Return the arm of a subject while a challenge runs; who is no unit has none."""
     experiment = standing.experiment
-    if experiment is None or not experiment.assigns_at(instant(now_ms)):
+    if experiment is None or subject == NOBODY or not experiment.assigns_at(instant(now_ms)):
         return None
     try:
         return experiment.arm_of(subject)

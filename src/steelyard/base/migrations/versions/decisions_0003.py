@@ -211,10 +211,19 @@ CREATE TABLE decisions.challenge (
     experiment text COLLATE "C" NOT NULL,
     experiment_version integer NOT NULL,
     scene text COLLATE "C" NOT NULL,
+    challenger integer NOT NULL,
+    against integer NOT NULL,
+    watched_ms bigint NOT NULL CHECK (watched_ms > 0),
+    delay_ms bigint NOT NULL CHECK (delay_ms >= 0),
     cursor bigint NOT NULL,
-    settles_after_ms bigint NOT NULL CHECK (settles_after_ms > 0),
-    PRIMARY KEY (experiment, experiment_version)
+    PRIMARY KEY (experiment, experiment_version),
+    FOREIGN KEY (scene, challenger) REFERENCES decisions.policy (scene, version),
+    FOREIGN KEY (scene, against) REFERENCES decisions.policy (scene, version)
 );
+COMMENT ON COLUMN decisions.challenge.watched_ms IS
+    'for how long from its first decision on what becomes of a subject counts';
+COMMENT ON COLUMN decisions.challenge.delay_ms IS
+    'how long after that is waited for labels, before it is written down for good';
 GRANT SELECT, INSERT, UPDATE ON decisions.challenge TO steelyard_app;
 
 CREATE TABLE decisions.challenged (
