@@ -90,6 +90,9 @@ class DecisionLog:
         ticket: str = "",
     ) -> None:
         self.database = database
+        # One statement is a transaction of its own: BEGIN and COMMIT would be two more round trips,
+        # and each wakes this thread against the one that decides.
+        self._statements = database.engine.execution_options(isolation_level="AUTOCOMMIT")
         with database.engine.begin() as connection:
             self.tenure: Tenure = store.take_over(
                 connection, shard, holder=holder, address=address, ticket=ticket
@@ -98,7 +101,7 @@ class DecisionLog:
         self._folded_to = self.tenure.fold_seq
 
     def write(self, folds: Sequence[Decision | HeardFold]) -> None:
-        """Append a batch, in the order of folding, in one transaction; then it is durable.
+        """Append a batch, in the order of folding, in one statement; then it is durable.
 
         Raises
         ------
@@ -123,7 +126,7 @@ class DecisionLog:
                     heard.append(fold)
                     folded_to = fold.fold_seq
         to = store.FoldedTo(folded_to, heard_to)
-        with self.database.engine.begin() as connection:
+        with self._statements.connect() as connection:
             done = store.append(connection, self.tenure, decisions, records, heard=heard, to=to)
         if not done:
             raise TenureIsOver
