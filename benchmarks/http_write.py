@@ -88,7 +88,7 @@ def run(quick: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
                 ]
                 open_accounts(unit, "bench", new, cause="rule.bench@1")
             _prepare_peer(urls.owner)
-            with _Server("steelyard.web") as ours, _Server(PEER, conninfo=_plain(urls.owner)) as it:
+            with Server("steelyard.web") as ours, Server(PEER, conninfo=_plain(urls.owner)) as it:
                 ways = _ways(ours.port, it.port, people.development.secret)
                 _assert_equal(database, urls.owner, ways)
                 rows = _measure(ways, count, rounds)
@@ -99,7 +99,7 @@ def run(quick: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
     }
 
 
-class _Server:
+class Server:
     """A server process on a port of its own."""
 
     def __init__(self, program: str, *, conninfo: str = "") -> None:
@@ -114,7 +114,7 @@ class _Server:
             env={**os.environ, "PEER_CONNINFO": conninfo},
         )
 
-    def __enter__(self) -> _Server:
+    def __enter__(self) -> Server:
         until = time.monotonic() + 60
         while time.monotonic() < until:
             try:
