@@ -138,7 +138,7 @@ def test_a_decision_that_waits_is_before_people_explained(database: Database) ->
     (note,) = file.notes
     assert "Fraud was reported at this place." in note.text
     assert "该商户或终端曾被报告欺诈。" in note.text
-    assert "[linear]" in note.text
+    assert ", linear: " in note.text
     (evidence,) = file.evidence
     with database.reading() as connection:
         kept, explanation = reviews.read_explanation(connection, decision.id)

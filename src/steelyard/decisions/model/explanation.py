@@ -255,13 +255,10 @@ MOST_PARTS = 6
 
 
 def sentence_of(explanation: Explanation, language: str) -> str:
-    """Return the explanation in some lines, in Chinese for `zh*`, else in English."""
+    """Return outcome, score, amount and reasons, in Chinese for `zh*`, else in English."""
     is_zh = language.lower().startswith("zh")
-    told = [one.zh if is_zh else one.en for one in explanation.reasons]
-    reasons = [
-        f"{one.code}: {text}" if text else one.code
-        for one, text in zip(explanation.reasons, told, strict=True)
-    ]
+    told = [(one.code, one.zh if is_zh else one.en) for one in explanation.reasons]
+    reasons = "; ".join(f"{code}: {text}" if text else code for code, text in told)
     score = "–" if explanation.score is None else str(explanation.score)
     head = (explanation.outcome, score, explanation.amount or "–", explanation.policy)
     lines = [
@@ -269,14 +266,20 @@ def sentence_of(explanation: Explanation, language: str) -> str:
         if is_zh
         else "Outcome {}, score {}, amount {}, by {}.".format(*head)
     ]
-    lines += [("原因：" if is_zh else "Reasons: ") + "; ".join(reasons)] if reasons else []
+    lines += [("原因：" if is_zh else "Reasons: ") + reasons] if reasons else []
+    return "\n".join(lines)
+
+
+def note_of(explanation: Explanation) -> str:
+    """Return the explanation in some lines: in both languages, then the rules and the models."""
+    lines = [sentence_of(explanation, language) for language in ("en", "zh-CN")]
     hits = ", ".join(explanation.hits)
-    lines += [("命中：" if is_zh else "Hits: ") + hits] if hits else []
+    lines += [f"Hits 命中: {hits}"] if hits else []
     for model in explanation.models:
         parts = ", ".join(
             f"{one.input} {_value(one.value)} ({one.add:+.2f})" for one in model.parts[:MOST_PARTS]
         )
-        lines.append(f"{model.model} [{model.method}]: {parts}")
+        lines.append(f"{model.model}, {model.method}: {parts}")
     return "\n".join(lines)
 
 

@@ -212,14 +212,15 @@ def calibrations(days: Sequence[Day]) -> Iterator[Found]:
             sum(one.spread for one in seen),
             sum(one.bad for one in seen),
         )
-        if max(whole.expected, whole.bad) < LEAST_BAD:
+        # Where nothing is told at all, nobody knows whether the model is right.
+        if not whole.bad or max(whole.expected, whole.bad) < LEAST_BAD:
             yield TooLittle(
                 Drift.CALIBRATION,
                 model,
                 f"{model}: not enough, {whole.expected:.1f} bad expected and {whole.bad} known"
-                f" of {whole.rows}; {LEAST_BAD} are needed.",
+                f" of {whole.rows}; at least one and {LEAST_BAD} are needed.",
                 f"{model}：数据不足，{whole.rows} 笔中预期 {whole.expected:.1f} 笔、已知"
-                f" {whole.bad} 笔为坏，至少需要 {LEAST_BAD} 笔。",
+                f" {whole.bad} 笔为坏；需至少已知 1 笔，且其一达到 {LEAST_BAD} 笔。",
             )
         else:
             yield calibration_of(

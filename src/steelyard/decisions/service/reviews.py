@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 
 from steelyard.base import Database, UnitOfWork
@@ -22,6 +23,7 @@ from steelyard.decisions.model.explanation import (
     decode_explanation,
     encode_explanation,
     explain,
+    note_of,
     sentence_of,
     traced,
     urgency_of,
@@ -43,6 +45,7 @@ __all__ = [
     "WANT_A_PERSON",
     "DecisionIsNotReviewed",
     "Opener",
+    "as_data",
     "conclude_review",
     "open_review",
     "read_explanation",
@@ -138,7 +141,7 @@ def open_review(unit: UnitOfWork, decision: Decision, explanation: Explanation) 
         working.attach(
             unit,
             case,
-            f"{sentence_of(explanation, 'en')}\n\n{sentence_of(explanation, 'zh-CN')}",
+            note_of(explanation),
             kind="explanation",
             reference=f"decision:{decision.id}",
             content_hash=sha256(content).hexdigest(),
@@ -175,6 +178,12 @@ def _label(decision: Decision) -> tuple[str, EventRef | None]:
         if kind is not None and field in kind.labels:
             return field, EventRef(asked.scene, asked.id)
     return next(iter(REVIEWS)), None
+
+
+def as_data(explanation: Explanation) -> dict[str, Any]:
+    """Return an explanation as plain values."""
+    made: dict[str, Any] = msgspec.to_builtins(explanation)
+    return made
 
 
 def read_explanation(connection: sa.Connection, decision: UUID) -> tuple[Reviewed, Explanation]:
