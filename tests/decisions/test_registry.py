@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID, uuid4
 
+import httpx
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from steelyard.base import Database
+from steelyard.base import Database, UnitOfWork
 from steelyard.base.audit import read_audit
-from steelyard.base.http import Caller
+from steelyard.base.http import Caller, language_of, problem_of
+from steelyard.cli import models as command
+from steelyard.decisions.http import model_router
 from steelyard.decisions.model.card import CardIsMalformed, DataUsed, ModelCard
 from steelyard.decisions.model.compile import compile_document
 from steelyard.decisions.model.contest import auc_difference, contest
@@ -27,12 +37,15 @@ from steelyard.decisions.model.inputs import (
     ModelIsMalformed,
     definition_hash,
 )
+from steelyard.decisions.model.lifecycle import Content
 from steelyard.decisions.model.logistic import LogisticModel
 from steelyard.decisions.model.metrics import auc, average_precision, calibration, fairness
 from steelyard.decisions.model.partition import Partition
+from steelyard.decisions.model.policy import Fails
 from steelyard.decisions.model.registered import (
     CardDoesNotFit,
     ModelIsAltered,
+    ModelIsInUse,
     ModelIsNotWaiting,
     ModelIsRegistered,
     ModelIsRetired,
@@ -45,8 +58,10 @@ from steelyard.decisions.model.registered import (
 )
 from steelyard.decisions.model.scorecard import Characteristic, Scaling, Scorecard
 from steelyard.decisions.nodes import node_kinds
-from steelyard.decisions.service import registry
+from steelyard.decisions.scenes import delivered_examples, delivered_policies, delivered_source
+from steelyard.decisions.service import policies, registry
 from steelyard.features import CATALOGUE
+from steelyard.kernel import Refusal
 from steelyard.parties import approvals
 from tests.conftest import Store
 
@@ -398,6 +413,196 @@ def test_a_node_names_a_registered_scorecard(desk: Desk) -> None:
                 compile_document(parse_document(document(content, kind)), old)
     found = named.run({"amount_minor": 5_000}).result
     assert found["points"] == 530
+
+
+def test_a_delivered_policy_judges_alike_by_the_name_of_its_model(desk: Desk) -> None:
+    source, examples = delivered_source("card_payment")
+    named = json.loads(source)
+    node = next(one for one in named["nodes"] if one["id"] == "model")
+    model = LogisticModel.from_data(node["content"]["config"]["model"])
+    node["content"]["config"]["model"] = "town@1"
+    content = Content(json.dumps(named), Fails.OPEN, examples, None, "The model by its name.")
+    desk.run(policies.install_delivered)
+    desk.register("town", model)
+
+    def draft(unit: UnitOfWork) -> Any:
+        return policies.draft_policy(unit, "card_payment", content)
+
+    with pytest.raises(DocumentIsMalformed, match="approved models only"):
+        desk.run(draft)
+    desk.approve("town", 1)
+    desk.run(draft)
+    made = desk.run(lambda unit: policies.commit_draft(unit, "card_payment"))
+    with desk.database.reading() as connection:
+        (use,) = registry.uses_of(connection, "town", 1)
+        assert (use.cause, use.standing) == (f"policy.card_payment@{made.version}", "")
+        by_name = policies.policy_of(connection, use.cause)
+    assert by_name.versions["model.town@1"] == replace(model, name="town", version=1).content_hash
+    held = delivered_policies()["card_payment"]
+    for example in delivered_examples("card_payment"):
+        one, other = by_name.judge(example.values), held.judge(example.values)
+        assert (one.outcome, one.score, one.reasons) == (other.outcome, other.score, other.reasons)
+    promote(desk, made.version)
+    with pytest.raises(ModelIsInUse, match=r"policy\.card_payment@"):
+        desk.run(lambda unit: registry.retire_model(unit, "town", 1, reason="drifted"))
+    promote(desk, held.version)
+    desk.run(lambda unit: registry.retire_model(unit, "town", 1, reason="drifted"))
+    with desk.database.reading() as connection:
+        # what it decided is still computed again
+        assert policies.policy_of(connection, use.cause).cause == use.cause
+        (embedded,) = registry.uses_of(connection, model.name, model.version)
+        assert embedded.cause == held.cause
+    with pytest.raises(DocumentIsMalformed, match="approved models only"):
+        desk.run(draft)
+
+
+def promote(desk: Desk, version: int) -> None:
+    asked = desk.run(lambda unit: policies.request_promotion(unit, "card_payment", version))
+    by = Caller(BOB, frozenset({"decisions.approve"}))
+    desk.run(
+        lambda unit: approvals.approve(unit, asked.id, by=by, shown_hash=asked.shown_hash), BOB
+    )
+    desk.run(lambda unit: policies.promote(unit, "card_payment", version, approval=asked.id))
+
+
+# --- over HTTP and from the command line ---------------------------------------------------------
+
+
+@dataclass
+class House:
+    """The platform as the routes see it; whoever `caller` is sends the requests."""
+
+    database: Database
+    caller: Caller
+
+    @property
+    def verifier(self) -> House:
+        return self
+
+    def verify(self, request: Request, body: bytes) -> Caller:
+        return self.caller
+
+
+@dataclass
+class Client:
+    house: House
+    app: FastAPI
+
+    def ask(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        async def run() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+                headers = {"Idempotency-Key": str(uuid4())} if method == "POST" else {}
+                return await http.request(
+                    method, f"/v1/models{path}", json=body, headers=headers, **more
+                )
+
+        return asyncio.run(run())
+
+
+@pytest.fixture
+def client(database: Database) -> Client:
+    house = House(database, Caller(ANN, frozenset({"decisions.read", "decisions.register"})))
+    app = FastAPI()
+    app.include_router(model_router)
+    app.state.platform = house
+
+    @app.exception_handler(Refusal)
+    def refused(request: Request, refusal: Refusal) -> JSONResponse:
+        problem = problem_of(refusal, language_of(request))
+        return JSONResponse(problem, problem["status"])  # type: ignore[arg-type]
+
+    return Client(house, app)
+
+
+def test_a_model_lives_over_http(client: Client, desk: Desk) -> None:
+    model = logistic(FEATURE, "amount_minor", weight=0.1)
+    body = {
+        "name": "fraud",
+        "form": json.loads(model.to_json()),
+        "card": json.loads(card_of(model).to_json()),
+    }
+    made = client.ask("POST", "", body)
+    assert made.status_code == 201
+    assert made.json()["digest"] == replace(model, name="fraud").content_hash
+    again = client.ask("POST", "", body)
+    assert (again.status_code, again.json()["code"]) == (409, "model_is_registered")
+    assert client.ask("POST", "", {**body, "name": "A b"}).json()["code"] == "model_name_is_invalid"
+    assert (
+        client.ask("POST", "", {**body, "name": "x", "card": {}}).json()["code"]
+        == "card_is_malformed"
+    )
+    page = client.ask("GET", "").json()
+    assert ([one["name"] for one in page["items"]], page["next"]) == (["fraud"], None)
+    shown = client.ask("GET", "/fraud/1").json()
+    assert (shown["model"], shown["used_by"]) == (made.json(), [])
+    card = client.ask("GET", "/fraud/1/card").json()
+    assert (card["model"], card["content_hash"]) == ("fraud", made.json()["digest"])
+    text = client.ask("GET", "/fraud/1/card.md")
+    assert text.headers["content-type"].startswith("text/markdown")
+    assert text.text.startswith("# Model card: fraud 1\n")
+    form = client.ask("GET", "/fraud/1/form").content
+    assert sha256(form).hexdigest() == made.json()["digest"]
+    for path in ("/fraud/2", "/fraud/2/card", "/fraud/2/card.md", "/none/1/form"):
+        assert client.ask("GET", path).json()["code"] == "model_is_unknown"
+    asked = client.ask("POST", "/fraud/1/approve", {}).json()
+    assert asked["is_done"] is False
+    early = client.ask("POST", "/fraud/1/approve", {"approval": asked["approval"]})
+    assert early.json()["code"] == "approval_is_not_open"
+    assert desk.approve("fraud", 1).state is ModelState.APPROVED
+    retired = client.ask("POST", "/fraud/1/retire", {"reason": "drifted"}).json()
+    assert (retired["state"], retired["reason"]) == ("retired", "drifted")
+    client.house.caller = Caller(BOB, frozenset({"decisions.approve"}))
+    assert client.ask("GET", "").json()["code"] == "not_entitled"
+
+
+def test_models_from_the_command_line(
+    desk: Desk, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEELYARD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("STEELYARD_DATABASE_URL", store.url)
+
+    def call(*arguments: str, status: int = 0) -> Any:
+        done = CliRunner().invoke(command.app, list(arguments))
+        assert done.exit_code == status, done.output
+        return done.stderr if status else done.stdout
+
+    model = scorecard()
+    form, card = tmp_path / "form.json", tmp_path / "card.json"
+    form.write_text(model.to_json() + "\n")
+    card.write_text(card_of(model).to_json())
+    entering = ("register", str(form), "--card", str(card), "--name", "points")
+    made = json.loads(call(*entering, "--json"))
+    assert (made["model"], made["kind"]) == ("points@1", "scorecard")
+    assert "model_is_registered" in call(*entering, status=1)
+    missing = ("register", str(tmp_path / "none"), "--card", str(card), "--name", "points")
+    assert "file_cannot_be_read" in call(*missing, status=1)
+    assert call("card", "points").startswith("# Model card: points 1\n")
+    call("export", "points@1", "--out", str(tmp_path / "kept.json"))
+    assert sha256((tmp_path / "kept.json").read_bytes()).hexdigest() == made["digest"]
+    asked = json.loads(call("approve", "points@1", "--json"))
+    approval = ("approve", "points@1", "--approval", asked["approval"])
+    assert "approval_is_not_open" in call(*approval, status=1)
+    with desk.database.reading() as connection:
+        waiting = approvals.read_approval(connection, UUID(asked["approval"]))
+    by = Caller(BOB, frozenset({"decisions.approve"}))
+    desk.run(lambda unit: approvals.approve(unit, waiting.id, by=by,
+                                            shown_hash=waiting.shown_hash), BOB)  # fmt: skip
+    call(*approval)
+    assert json.loads(call("show", "points"))["state"] == "approved"
+    champion = command.champion("points")
+    assert champion is not None
+    columns = {"amount_minor": np.array([5_000.0, 20_000.0, np.nan])}
+    found = champion.probability(columns)
+    assert found is not None
+    expected = [model.probability_bad(points) for points in (530, 510, 520)]
+    assert found.tolist() == pytest.approx(expected, rel=1e-12)
+    assert champion.probability({}) is None
+    assert command.champion("other") is None
+    call("retire", "points", "--reason", "drifted")
+    (row,) = json.loads(call("list", "--json", "--state", "retired"))
+    assert row["model"] == "points@1"
+    assert "one of registered" in call("list", "--state", "sold", status=2)
 
 
 # --- the contest ---------------------------------------------------------------------------------

@@ -10,11 +10,21 @@ from uuid import UUID
 import typer
 
 from steelyard.base import read_settings
-from steelyard.cli.output import AsJson, Column, RefusingGroup, err, out, print_json, show
+from steelyard.cli.output import (
+    AsJson,
+    Column,
+    RefusingGroup,
+    err,
+    language,
+    out,
+    print_json,
+    show,
+)
 from steelyard.kernel import Refusal, RefusalKind
 
 if TYPE_CHECKING:
     from steelyard.decisions import registry as models
+    from steelyard.decisions.training import Champion
 
 app = typer.Typer(
     help="the registry of models and their cards", cls=RefusingGroup, no_args_is_help=True
@@ -61,13 +71,13 @@ def list_models(
         Column("state", "state"),
         Column("inputs", "inputs", right=True),
         Column("digest", "digest"),
-        Column("registered_at", "registered at"),
-        Column("registered_by", "registered by"),
+        Column("registered_at", "registered"),
     ]
     rows = [_row(model) for model in page.items]
     if not as_json:
         for row in rows:
             row["digest"] = row["digest"][:12]
+            row["registered_at"] = row["registered_at"].date()
     show(rows, columns, as_json=as_json)
 
 
@@ -173,6 +183,31 @@ def retire(
             lambda unit: registry.retire_model(unit, *place, reason=reason), actor=ACTOR
         )
     _tell(model, as_json=as_json)
+
+
+def champion(name: str) -> Champion | None:
+    """Return the model of a name that policies may use now; None where there is none to ask.
+
+    Refusals
+    --------
+    model_name_is_invalid
+    """
+    from steelyard.decisions import registry
+    from steelyard.decisions.training import Champion
+    from steelyard.web.platform import open_database
+
+    registry.check_name(name)
+    with open_database(read_settings()) as database, database.reading() as connection:
+        found = registry.champion_of(connection, name)
+        if found is None:
+            return None
+        card = registry.read_card(connection, found.name, found.version)
+        try:
+            model = registry.load_registered(connection, found.reference)
+        except registry.FeatureDefinitionDiffers as refused:
+            err.print(refused.sentence(language()), highlight=False, soft_wrap=True)
+            return None
+    return Champion(found.reference, model, card.data.digest)
 
 
 def enter(name: str, form: str, card_text: str, *, as_json: bool) -> None:

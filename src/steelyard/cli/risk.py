@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steelyard.base import read_settings
+from steelyard.cli import models
 from steelyard.cli.output import (
     AsJson,
     Column,
@@ -35,6 +36,19 @@ Seed = Annotated[int, typer.Option(min=0, help="of folds and models")]
 Protected = Annotated[
     bool, typer.Option("--protected", help="let the scorecard read sex, age and the like")
 ]
+
+
+Register = Annotated[
+    str | None, typer.Option("--register", help="enter the model in the registry under this name")
+]
+
+
+class ProtectedIsNotRegistered(Refusal):
+    """Such a model is for comparison with published figures."""
+
+    kind = RefusalKind.INVALID
+    en = "A model that reads protected attributes is not registered: leave out --protected."
+    zh = "使用受保护属性的模型不予登记：请去掉 --protected。"
 
 
 class NothingToTrainOn(Refusal):
@@ -67,16 +81,29 @@ def train(
     repeats: Repeats = 1,
     seed: Seed = 1,
     protected: Protected = False,
+    register: Register = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cross-validate scorecard, logistic regression, forest and LightGBM; keep the models."""
-    made = _train(data, sample, (folds, repeats, seed), protected=protected, compare=True)
+    """Cross-validate scorecard, logistic regression, forest and LightGBM; keep the models.
+
+    With --register, LightGBM is entered.
+    """
+    made = _train(
+        data,
+        sample,
+        (folds, repeats, seed),
+        protected=protected,
+        compare=True,
+        register=register,
+    )
     if as_json:
         print_json(_as_data(made))
     else:
         _tell_comparison(made)
     if out_folder is not None:
         _keep(made, out_folder)
+    if register is not None and made.gbm is not None:
+        _enter(register, made.gbm.to_json(), made.cards["lightgbm"].to_json())
 
 
 @app.command("scorecard")
@@ -91,6 +118,7 @@ def scorecard(
     base_score: Annotated[float, typer.Option(help="points at the base odds")] = 600.0,
     base_odds: Annotated[float, typer.Option(min=0.001, help="good to bad")] = 30.0,
     pdo: Annotated[float, typer.Option(min=0.1, help="points that double the odds")] = 20.0,
+    register: Register = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a scorecard: bins, weights of evidence, points; its figures by cross-validation."""
@@ -102,6 +130,7 @@ def scorecard(
         protected=protected,
         compare=False,
         scaling=scaling,
+        register=register,
     )
     if as_json:
         print_json(_as_data(made))
@@ -110,6 +139,12 @@ def scorecard(
         _tell_comparison(made)
     if out_folder is not None:
         _keep(made, out_folder)
+    if register is not None:
+        _enter(register, made.scorecard.card.to_json(), made.cards["scorecard"].to_json())
+
+
+def _enter(name: str, form: str, card: str) -> None:
+    models.enter(name, form, card, as_json=False)
 
 
 def _train(
@@ -120,12 +155,15 @@ def _train(
     protected: bool,
     compare: bool,
     scaling: tuple[float, float, float] = (600.0, 30.0, 20.0),
+    register: str | None = None,
 ) -> Trained:
     _need("numpy", "sklearn", "lightgbm")
     from steelyard.decisions import training
 
     if data is None and not sample:
         raise NothingToTrainOn
+    if protected and register is not None:
+        raise ProtectedIsNotRegistered
     path = data or read_settings().home / "samples" / "credit" / "german.data"
     if sample:
         training.write_sample(path, training.GERMAN)
@@ -136,6 +174,8 @@ def _train(
         repeats=folds[1],
         seed=folds[2],
         compare=compare,
+        trained_by=models.ACTOR,
+        champion=None if register is None else models.champion(register),
     )
     with bars() as progress:
         return training.train(training.read_credit(path), rule, progress)
@@ -252,14 +292,19 @@ def handbook(
     out_folder: Annotated[
         Path | None, typer.Option("--out", help="folder for the table and the plots")
     ] = None,
+    register: Register = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the Handbook's protocol through the streaming engine, beside the published table."""
+    """Run the Handbook's protocol through the streaming engine, beside the published table.
+
+    With --register, the model on our own inputs that did best on earlier weeks is entered.
+    """
     _need("numpy", "sklearn", "lightgbm", "polars")
     from steelyard.decisions import training
 
     if folder is None and not sample:
         raise NothingToTrainOn
+    champion = None if register is None else models.champion(register)
     chosen = folder or read_settings().home / "samples" / "handbook"
     if sample:
         training.write_handbook_sample(chosen)
@@ -284,6 +329,11 @@ def handbook(
         text = json.dumps(table, ensure_ascii=False, indent=1)
         (out_folder / "handbook.json").write_text(text + "\n")
         err.print(f"kept in {out_folder}", highlight=False, soft_wrap=True)
+    if register is not None:
+        model, card = training.trial_card(
+            rows, trial, trial.best(), by=models.ACTOR, champion=champion
+        )
+        _enter(register, model.to_json(), card.to_json())
 
 
 _METRICS = ("auc", "average_precision", "card_precision")

@@ -153,7 +153,7 @@ class ModelCard:
         parts += ["## Stability", f"PSI of the score, training against held out: "
                   f"{_f(self.score_psi)} (under 0.1 is stable)."]  # fmt: skip
         if self.csi:
-            rows = [(one.name, _f(one.csi), f"{one.score_shift:+.2f}") for one in self.csi]
+            rows = [(one.name, _f(one.csi), _shift(one.score_shift)) for one in self.csi]
             parts.append(_table(("characteristic", "CSI", "points shifted"), rows))
         made = ", ".join(f"{name} {version}" for name, version in sorted(self.libraries.items()))
         by = f" by {self.trained_by}" if self.trained_by else ""
@@ -196,6 +196,10 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _f(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
+
+
+def _shift(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}"
 
 
 def _p(value: float | None) -> str:

@@ -230,11 +230,14 @@ def score_psi(expected: Floats, actual: Floats, bins: int = 10) -> float:
 
 @dataclass(frozen=True, slots=True)
 class CharacteristicStability:
-    """How a characteristic moved: PSI over its bins, and the points that the mean score moved."""
+    """How a characteristic moved: PSI over its bins, and the points that the mean score moved.
+
+    `score_shift` is None for an input of a model without points.
+    """
 
     name: str
     csi: float
-    score_shift: float
+    score_shift: float | None
 
 
 def csi(
@@ -268,7 +271,7 @@ def input_csi(name: str, expected: Floats, actual: Floats) -> CharacteristicStab
         place = np.searchsorted(edges, values, side="right")
         place[np.isnan(values)] = len(edges) + 1
         counts.append(np.bincount(place, minlength=len(edges) + 2).tolist())
-    return CharacteristicStability(name, psi(counts[0], counts[1]), 0.0)
+    return CharacteristicStability(name, psi(counts[0], counts[1]), None)
 
 
 def _shares(counts: Sequence[float]) -> list[float]:

@@ -73,6 +73,7 @@ __all__ = [
     "ScorecardIsMalformed",
     "approve_model",
     "champion_of",
+    "check_name",
     "list_models",
     "load_registered",
     "model_source",
