@@ -75,6 +75,10 @@ _REPORT_SPEED = 7_200.0
 class Time(Protocol):
     """The business clock as an attack lives by it."""
 
+    def begin(self) -> None:
+        """Let the clock run as fast as was asked for."""
+        ...
+
     def now(self) -> datetime:
         """Return the business instant."""
         ...
@@ -104,8 +108,12 @@ class RunningTime:
         self._caller = caller
         clock = caller.get("/v1/simulation/town")["clock"]
         self._found = self._speed = float(clock["speed"])
-        if speed is not None and speed != self._found:
-            self._set(speed)
+        self._wanted = self._found if speed is None else speed
+
+    def begin(self) -> None:
+        """Give the clock its speed."""
+        if self._wanted != self._speed:
+            self._set(self._wanted)
 
     def now(self) -> datetime:
         """Return the business instant."""
@@ -148,6 +156,9 @@ class StandingTime:
         standing = caller.get("/v1/simulation/town")
         self._at = datetime.fromisoformat(standing["playing_through"])
         self._upcoming = Upcoming(town, datetime.fromisoformat(standing["played_through"]))
+
+    def begin(self) -> None:
+        """Leave it standing."""
 
     def now(self) -> datetime:
         """Return the business instant."""
@@ -248,8 +259,9 @@ def carry_out(raid: Raid, watch: Watch, *, reports: bool = True) -> Score:
     Score
         The platform keeps what it learned of it: decisions, cases, labels.
     """
-    attacker = _Attacker(raid)
     try:
+        raid.time.begin()
+        attacker = _Attacker(raid)
         for _ in attacker.steps():
             watch(attacker.score)
         if reports:
