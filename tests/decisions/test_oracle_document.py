@@ -16,7 +16,7 @@ from tests.decisions.zen_grammar import FAILED, agree
 
 _SETTINGS = settings(
     derandomize=True,
-    max_examples=250,
+    max_examples=120,
     suppress_health_check=[
         HealthCheck.too_slow,
         HealthCheck.data_too_large,

@@ -11,7 +11,7 @@ from tests.decisions.zen_grammar import agree, cells, contexts, expressions, our
 
 _SETTINGS = settings(
     derandomize=True,
-    max_examples=700,
+    max_examples=400,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
