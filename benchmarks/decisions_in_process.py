@@ -30,10 +30,12 @@ import zen
 from steelyard.decisions import scenes
 from steelyard.decisions.model.decision import Decision, chained, read_record, record_of
 from steelyard.decisions.model.policy import CompiledPolicy
+from steelyard.decisions.model.roster import Roster
 from steelyard.decisions.service.engine import Engine, replay
-from steelyard.decisions.service.owner import features_of
-from steelyard.features import KINDS, Event, StreamEngine, catalogue
-from steelyard.features.catalogue import Label
+from steelyard.decisions.service.owner import wanted_of
+from steelyard.decisions.service.state import State
+from steelyard.features import Event
+from steelyard.features.catalogue import Label, complete
 
 SCENE = "card_payment"
 BEGAN_MS = 1_760_000_000_000
@@ -84,9 +86,8 @@ def payments(count: int, customers: int, seed: int = 3) -> Iterator[tuple[int, d
 
 def built(count: int, customers: int) -> tuple[Engine, CompiledPolicy]:
     """Return an engine that has folded payments and the labels of some of them."""
-    policies = scenes.delivered_policies()
-    wanted = {scene: one.reads for scene, one in policies.items()}
-    stream = StreamEngine(features_of(policies).values(), KINDS, wanted)
+    rules = Roster.delivered()
+    state = State(wanted_of(rules))
     chance = random.Random(5)
     frauds: list[tuple[int, str]] = []
     sequence = 0
@@ -94,14 +95,13 @@ def built(count: int, customers: int) -> tuple[Engine, CompiledPolicy]:
         while frauds and frauds[0][0] <= at_ms:
             told_ms, id_ = frauds.pop(0)
             sequence += 1
-            stream.label(Label(SCENE, id_, told_ms, sequence, "is_fraud", 1))
+            state.stream.label(Label(SCENE, id_, told_ms, sequence, "is_fraud", 1))
         sequence += 1
-        complete = catalogue.complete(SCENE, at_ms, fields)
-        stream.fold(Event(SCENE, f"w{n}", at_ms, sequence, complete))
+        state.fold(Event(SCENE, f"w{n}", at_ms, sequence, complete(SCENE, at_ms, fields)))
         if chance.random() < 0.01:
             frauds.append((at_ms + 86_400_000, f"w{n}"))
-    assert stream.entities >= LEAST_ENTITIES, stream.entities
-    return Engine(policies, stream, KINDS, catalogue="bench"), policies[SCENE]
+    assert state.stream.entities >= LEAST_ENTITIES, state.stream.entities
+    return Engine(rules, state), rules.standings[SCENE].active
 
 
 def bodies_of(count: int, customers: int, begin: int) -> list[bytes]:
@@ -137,9 +137,10 @@ def whole(
     return records, cpu, wall
 
 
-def stages(engine: Engine, bodies: list[bytes], now_ms: int) -> dict[str, float]:
+def stages(
+    engine: Engine, policy: CompiledPolicy, bodies: list[bytes], now_ms: int
+) -> dict[str, float]:
     """Return CPU microseconds a decision of each stage, each run over the batch by itself."""
-    policy = engine.policies[SCENE]
     took: dict[str, float] = {}
 
     def timed(name: str, work: Callable[[], list[Any]]) -> list[Any]:
@@ -156,8 +157,7 @@ def stages(engine: Engine, bodies: list[bytes], now_ms: int) -> dict[str, float]
     records = timed("record with full trace", lambda: [record_of(one) for one in decisions])
     timed("chain", lambda: [chained(bytes(32), one) for one in records])
     inputs = [
-        {**catalogue.complete(SCENE, d.asked.at_ms, d.asked.fields), **d.values, **d.flags}
-        for d in decisions
+        {**complete(SCENE, d.asked.at_ms, d.asked.fields), **d.values, **d.flags} for d in decisions
     ]
     timed("of that: judge", lambda: [policy.judge(one) for one in inputs])
     return took
@@ -187,8 +187,7 @@ def reference(records: list[bytes], rounds: int) -> float:
     engine = zen.ZenEngine({"loader": loader})
     decisions = [read_record(record) for record in records]
     given = [
-        {**catalogue.complete(SCENE, d.asked.at_ms, d.asked.fields), **d.values, **d.flags}
-        for d in decisions
+        {**complete(SCENE, d.asked.at_ms, d.asked.fields), **d.values, **d.flags} for d in decisions
     ]
     for decision, values in zip(decisions, given, strict=True):
         found = engine.evaluate(SCENE, values)["result"]["hits"]
@@ -209,7 +208,7 @@ def run(quick: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
         (30_000, 120_000, 3_000, 3) if quick else (60_000, 400_000, 5_000, 9)
     )
     engine, policy = built(past, customers)
-    begin = engine.stream.watermark + 1_000
+    begin = engine.state.stream.watermark + 1_000
     bodies = bodies_of(count * rounds * 2, customers, begin)
     now_ms = begin + 2 * 86_400_000
     gc.collect()
@@ -222,7 +221,7 @@ def run(quick: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
         medians.append(statistics.median(each_cpu))
         cpu, wall = cpu + each_cpu, wall + each_wall
         kept += records
-        for name, one in stages(engine, part[count : 2 * count], now_ms).items():
+        for name, one in stages(engine, policy, part[count : 2 * count], now_ms).items():
             took.setdefault(name, []).append(one)
     check(kept, policy)
     peer = reference(kept[:500], rounds)
@@ -248,7 +247,7 @@ def run(quick: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
         "columns": ["work", "CPU us, median", "CPU us, p99", "wall us, p50", "wall us, p99"],
         "rows": rows,
         "notes": [
-            f"{engine.stream.entities:,} entities in state; {len(policy.reads)} features, "
+            f"{engine.state.stream.entities:,} entities in state; {len(policy.reads)} features, "
             f"{len(getattr(table, 'rows', ()))} rules, {len(kept[0]):,} bytes a record; "
             f"{len(kept):,} decisions replayed to equal bytes."
         ],

@@ -15,7 +15,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
-from steelyard.decisions.model.compile import Compiled, Kinds, TracedEvaluation, compile_document
+from steelyard.decisions.model.compile import Compiled, Kinds, ToldEvaluation, compile_document
 from steelyard.decisions.model.decision import OUTCOMES, Judgement, Value
 from steelyard.decisions.model.document import (
     CustomNode,
@@ -89,14 +89,6 @@ class Told(Protocol):
         ...
 
 
-class _Paths(dict[tuple[str, ...], str]):
-    """The path of a hit or a failure, made once: a million remembered traces share it."""
-
-    def __missing__(self, key: tuple[str, ...]) -> str:
-        made = self[key] = "/".join(key)
-        return made
-
-
 @dataclass(frozen=True, slots=True)
 class CompiledPolicy:
     """A policy as it judges; made by `make_policy`.
@@ -123,10 +115,8 @@ class CompiledPolicy:
     versions: Mapping[str, str]
     reads: tuple[str, ...] = field(repr=False)
     lists: Mapping[str, str]
-    _trace: Callable[[dict[str, Any]], TracedEvaluation] = field(repr=False)
+    _tell: Callable[[dict[str, Any]], ToldEvaluation] = field(repr=False)
     _blank: Mapping[str, None] = field(repr=False)
-    _shown: Mapping[str, tuple[str, ...]] = field(repr=False)
-    _paths: _Paths = field(repr=False)
 
     def judge(self, values: Mapping[str, Value]) -> Judgement:
         """Return what the policy says to the fields, features and flags of an event.
@@ -145,14 +135,21 @@ class CompiledPolicy:
             of the fault mode has the reason `policy_failed` and `degraded` with the cause.
         """
         try:
-            traced = self._trace({**self._blank, **values})
+            told = self._tell({**self._blank, **values})
         except Exception as error:  # whatever it is, somebody waits for an answer
             return self._failed(f"{type(error).__name__}: {error}", ())
-        return self._judged(traced)
+        return self._judged(told)
 
-    def _judged(self, traced: TracedEvaluation) -> Judgement:
-        trace = self._told(traced)
-        made = traced.result
+    def _judged(self, told: ToldEvaluation) -> Judgement:
+        made, hits, failures, read, missing, notes, details = told
+        trace = (
+            ["hits", hits],
+            ["failed", failures],
+            ["read", read],
+            ["missing", missing],
+            ["notes", [*map(list, notes)]],
+            ["details", details],
+        )
         if type(made) is not dict:
             return self._failed("no answer", trace)
         outcome, score = made.get("outcome"), made.get("score")
@@ -175,28 +172,6 @@ class CompiledPolicy:
         elif type(limit_minor) is not int or limit_minor < 0:
             return self._failed(f"limit_minor {limit_minor!r}", trace)
         return Judgement(outcome, score, tuple(dict.fromkeys(reasons)), limit_minor, trace)
-
-    def _told(self, traced: TracedEvaluation) -> tuple[Any, ...]:
-        shown, named = self._shown, self._paths.__getitem__
-        read: dict[str, Any] = {}
-        missing: dict[str, None] = {}
-        details: dict[str, Any] = {}
-        for node, looked, lacked, _, detail in traced.nodes:
-            for name in shown[node]:
-                if name in looked:
-                    read[name] = looked[name]
-            if lacked:
-                missing.update(dict.fromkeys(lacked))
-            if detail is not None:
-                details[node] = detail
-        return (
-            ["hits", [*map(named, traced.hits)]],
-            ["failed", [*map(named, traced.failures)]],
-            ["read", read],
-            ["missing", [*missing]],
-            ["notes", [*map(list, traced.notes)]],
-            ["details", details],
-        )
 
     def _failed(self, why: str, trace: tuple[Any, ...]) -> Judgement:
         outcome = "approve" if self.fails is Fails.OPEN else "decline"
@@ -257,24 +232,9 @@ def make_policy(
         versions=MappingProxyType(versions),
         reads=reads,
         lists=MappingProxyType(lists),
-        _trace=compiled.trace,
+        _tell=compiled.telling(frozenset(reads)),
         _blank=dict.fromkeys(sorted(compiled.reads - given_by(compiled))),
-        _shown=_shown(compiled, frozenset(reads)),
-        _paths=_Paths(),
     )
-
-
-def _shown(compiled: Compiled, recorded: frozenset[str]) -> dict[str, tuple[str, ...]]:
-    """Return for each node what it can look at and the decision does not record elsewhere."""
-    every = tuple(sorted(compiled.reads - recorded))
-    found = dict.fromkeys((node.id for node in compiled.document.nodes), every)
-    try:
-        nodes = compiled.trace(dict.fromkeys(compiled.reads)).nodes
-    except Exception:  # what fails in making will be the fault mode in judging
-        return found
-    for one in nodes:
-        found[one.node] = tuple(name for name in one.read if name not in recorded)
-    return found
 
 
 def given_by(compiled: Compiled) -> frozenset[str]:

@@ -282,7 +282,7 @@ def switched_off(policy: CompiledPolicy, switch: str) -> CompiledPolicy:
     def refuse(values: object) -> Never:
         raise SwitchedOff(switch)
 
-    return replace(policy, _trace=refuse)
+    return replace(policy, _tell=refuse)
 
 
 class SwitchedOff(Exception):
@@ -301,7 +301,8 @@ def _without(policy: CompiledPolicy, rules: frozenset[str]) -> CompiledPolicy:
     left = Document(nodes, document.edges, document.content, document.hash)
     compiled = compile_document(left, _Known.kinds(policy))
     blank = dict.fromkeys(sorted(compiled.reads - given_by(compiled)))
-    return replace(policy, compiled=compiled, _trace=compiled.trace, _blank=blank)
+    tell = compiled.telling(frozenset(policy.reads))
+    return replace(policy, compiled=compiled, _tell=tell, _blank=blank)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from steelyard.decisions.model.compile.answer import (
     Hit,
     NodeTrace,
     Note,
+    ToldEvaluation,
     TracedEvaluation,
 )
 from steelyard.decisions.model.compile.kinds import Answer, Kinds, NodeKind, Prepared
@@ -31,6 +32,7 @@ __all__ = [
     "NodeTrace",
     "Note",
     "Prepared",
+    "ToldEvaluation",
     "TracedEvaluation",
     "compile_document",
 ]

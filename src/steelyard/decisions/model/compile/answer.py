@@ -87,3 +87,24 @@ class TracedEvaluation(NamedTuple):
     def missing(self) -> tuple[str, ...]:
         """The values that were read and missing, each once."""
         return tuple(dict.fromkeys(name for node in self.nodes for name in node.missing))
+
+
+class ToldEvaluation(NamedTuple):
+    """The answer of a policy, with how it came about in the form of a record.
+
+    Attributes
+    ----------
+    result, notes : as of a `TracedEvaluation`
+    hits, failures : as paths, `node/row` and `node/row/column`
+    read : what nodes looked at and is not recorded elsewhere, by name
+    missing : names that were looked at and missing, each once
+    details : what nodes of registered kinds add, by node
+    """
+
+    result: Any
+    hits: list[str]
+    failures: list[str]
+    read: dict[str, Any]
+    missing: list[str]
+    notes: list[Note]
+    details: dict[str, Any]

@@ -246,7 +246,7 @@ def write_index(
         return False
     bind = source.constants.bind
     made = _makers(planned, reading, source, compile_all)
-    hits = bind(tuple(Hit(node.id, line.row.id) for line in planned.lines))
+    hits = bind(tuple(source.mark(Hit(node.id, line.row.id)) for line in planned.lines))
     found = source.fresh("r")
     source.add(f"{found} = []" if node.collect else f"{found} = {len(planned.lines)}")
     patterns = [planned.pattern(line) for line in planned.lines]

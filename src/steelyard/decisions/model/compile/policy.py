@@ -15,6 +15,7 @@ from steelyard.decisions.model.compile.answer import (
     Hit,
     NodeTrace,
     Note,
+    ToldEvaluation,
     TracedEvaluation,
 )
 from steelyard.decisions.model.compile.forms import Plain, scalar_of
@@ -72,6 +73,7 @@ _RUNTIME: Mapping[str, Any] = {
     "_Evaluation": Evaluation,
     "_Note": Note,
     "_NodeTrace": NodeTrace,
+    "_ToldEvaluation": ToldEvaluation,
     "_TracedEvaluation": TracedEvaluation,
     "_holds": _holds,
     "_key": key_of,
@@ -119,6 +121,16 @@ class Compiled:
     trace: Callable[[dict[str, Any]], TracedEvaluation]
     sources: tuple[str, str] = field(repr=False)
     _every: Callable[[], Callable[[dict[str, Any]], TracedEvaluation]] = field(repr=False)
+    _telling: Callable[[frozenset[str]], Callable[[dict[str, Any]], ToldEvaluation]] = field(
+        repr=False
+    )
+
+    def telling(self, recorded: frozenset[str]) -> Callable[[dict[str, Any]], ToldEvaluation]:
+        """Return a function like `trace` that says the same in the form of a record.
+
+        What it read it leaves out where the name is among `recorded`.
+        """
+        return self._telling(recorded)
 
     def why_not(self, values: dict[str, Any], node: str, row: str) -> Failure | None:
         """Return the first condition of a row that does not hold; None if the row was hit.
@@ -175,8 +187,13 @@ def compile_document(document: Document, kinds: Kinds | None = None) -> Compiled
         found: Callable[[dict[str, Any]], TracedEvaluation] = every[0]
         return found
 
+    def telling(recorded: frozenset[str]) -> Callable[[dict[str, Any]], ToldEvaluation]:
+        told = _Writer(document, prepared, traced=True, indexed=True, recorded=recorded)
+        return told.function()[0]
+
     reads = frozenset(fast.reads)
-    return Compiled(document, reads, prepared, run, trace, (source, traced_source), all_rows)
+    sources = (source, traced_source)
+    return Compiled(document, reads, prepared, run, trace, sources, all_rows, telling)
 
 
 def _prepared(document: Document, kinds: Kinds) -> dict[str, Prepared]:
@@ -193,13 +210,20 @@ class _Writer:
     """Writes one function for a document."""
 
     def __init__(
-        self, document: Document, prepared: Mapping[str, Prepared], *, traced: bool, indexed: bool
+        self,
+        document: Document,
+        prepared: Mapping[str, Prepared],
+        *,
+        traced: bool,
+        indexed: bool,
+        recorded: frozenset[str] | None = None,
     ) -> None:
         self.document = document
         self.prepared = prepared
         self.traced = traced
         self.indexed = indexed
-        self.source = Source()
+        self.recorded = recorded
+        self.source = Source(by_path=recorded is not None)
         self.reads: set[str] = set()
         self.answers: dict[str, str] = {}
         self.alive: dict[str, str] = {}
@@ -214,7 +238,12 @@ class _Writer:
         source = self.source
         source.add("h = []")
         source.add("n = []")
-        if self.traced:
+        if self.recorded is not None:
+            source.add("r = {}")
+            source.add("m = {}")
+            source.add("t = {}")
+            source.add("x = []")
+        elif self.traced:
             source.add("z = []")
             source.add("x = []")
         for node in self.document.nodes:
@@ -231,7 +260,9 @@ class _Writer:
         source.add(f"y = {result}")
         if self.dates:
             source.add("y = _shown(y)")
-        if self.traced:
+        if self.recorded is not None:
+            source.add("return _new(_ToldEvaluation, (y, h, x, r, [*m], n, t))")
+        elif self.traced:
             parts = "y, tuple(h), tuple(n), tuple(z), tuple(x)"
             source.add(f"return _TracedEvaluation({parts})")
         else:
@@ -496,8 +527,9 @@ class _Writer:
             source.add(f"w = {source.constants.bind(prepared)}.answer({context})")
             source.add(f"{answer} = w.values")
             source.add(f"{detail} = w.detail")
-            hit = source.constants.bind(Hit)
-            source.add(f"h += [{hit}({kept}, i) for i in w.hits]")
+            hit = f"{source.constants.bind(Hit)}({kept}, i)"
+            made = f'f"{{{kept}}}/{{i}}"' if source.by_path else hit
+            source.add(f"if w.hits: h += [{made} for i in w.hits]")
         with source.block("except _NotEvaluable as e:"):
             source.add(f"{answer} = None")
             source.add(f"n.append(_Note({kept}, {kept}, _text(e)))")
@@ -527,7 +559,7 @@ class _Writer:
                 written = found
             shut = "" if node.collect or not earlier else f"not ({' or '.join(earlier)}) and "
             source.add(f"{way} = {shut}({written})")
-            hit = source.constants.bind(Hit(node.id, statement.id))
+            hit = source.marked(Hit(node.id, statement.id))
             source.add(f"if {way}: h.append({hit})")
             earlier.append(way)
         source.add(f"{answer} = {context}")
@@ -555,9 +587,17 @@ class _Writer:
     def _traced(
         self, node: Node, read: Mapping[str, str], answer: str, detail: str = "None"
     ) -> None:
+        source, constant = self.source, self.source.constants.of
+        if self.recorded is not None:
+            for name, variable in read.items():
+                if name not in self.recorded:
+                    source.add(f"r[{constant(name)}] = {variable}")
+                source.add(f"if {variable} is None: m[{constant(name)}] = None")
+            if detail != "None":
+                source.add(f"if {detail} is not None: t[{constant(node.id)}] = {detail}")
+            return
         if not self.traced:
             return
-        source, constant = self.source, self.source.constants.of
         pairs = ", ".join(f"{constant(name)}: {variable}" for name, variable in read.items())
         source.add(f"w = {{{pairs}}}")
         missing = "tuple([k for k, v in w.items() if v is None])"

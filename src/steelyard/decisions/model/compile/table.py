@@ -246,14 +246,14 @@ class LinearTable:
                 written = f"_holds(lambda: {written})"
             failure = Failure(self.node.id, line.row.id, self.node.inputs[condition.column].id)
             with source.block(f"{word} not ({written}):"):
-                source.add(f"x.append({source.constants.bind(failure)})")
+                source.add(f"x.append({source.marked(failure)})")
             word = "elif"
         with source.block("else:" if line.conditions else "if True:"):
             self._guarded(line, answer)
 
     def _body(self, line: Line, answer: str) -> None:
         source = self.source
-        hit = f"h.append({source.constants.bind(Hit(self.node.id, line.row.id))})"
+        hit = f"h.append({source.marked(Hit(self.node.id, line.row.id))})"
         if self.gathers:
             made = source.fresh("q")
             source.add(f"{made} = {display(source, line.results, collected=False)}")

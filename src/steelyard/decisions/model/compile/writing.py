@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from steelyard.decisions.model.compile.answer import Failure, Hit
 from steelyard.decisions.model.expression.generate import Constants, Generator
 from steelyard.decisions.model.expression.tree import Node
 
 
 class Source:
-    """Lines of Python, indented, with a table of constants and fresh names."""
+    """Lines of Python, indented, with a table of constants and fresh names.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    by_path : whether hits and failures are written as their paths
+    """
+
+    def __init__(self, *, by_path: bool = False) -> None:
         self.lines: list[str] = []
         self.constants = Constants()
+        self.by_path = by_path
         self._depth = 1
         self._names = 0
 
@@ -29,6 +37,14 @@ class Source:
         self._depth += 1
         yield
         self._depth -= 1
+
+    def mark(self, what: Hit | Failure) -> Any:
+        """Return a hit or a failure as it is recorded."""
+        return "/".join(what) if self.by_path else what
+
+    def marked(self, what: Hit | Failure) -> str:
+        """Return the name of a constant: a hit or a failure as it is recorded."""
+        return self.constants.bind(self.mark(what))
 
     def fresh(self, prefix: str) -> str:
         """Return a name that was not used before."""
