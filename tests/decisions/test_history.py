@@ -63,7 +63,7 @@ def live(database: Database, owner: Owner) -> list[Decision]:
                 unasked = paid(1_000 + n, n, customer=customer, card="other")
                 label = fraud(n, n - 1, at_ms=AT + n * 60_000, customer=customer)
                 tell(database, label, unasked._replace(event_id=f"unasked{n}"))
-                owner.hear(owner.untold())
+                owner.hear(owner.untold(), now_ms=AT + 10**9)
             if n % 50 == 20:
                 write_trail(database, 30)
         return made

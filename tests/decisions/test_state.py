@@ -56,13 +56,13 @@ def own(database: Database, holder: str = "one", follower: Follower | None = Non
     return Owner(database, RULES, Place(holder), follower=follower)
 
 
-def both(owner: Owner, *bodies: bytes) -> list[Decision]:
+def both(owner: Owner, *bodies: bytes, now_ms: int = AT + 10**9) -> list[Decision]:
     """Hear what is told, then ask: one event loop, as in the process."""
 
     async def run() -> list[Decision]:
-        owner.hear(owner.untold())
+        owner.hear(owner.untold(), now_ms=now_ms)
         return await asyncio.gather(
-            *(owner.ask("card_payment", one, now_ms=AT + 10**9) for one in bodies)
+            *(owner.ask("card_payment", one, now_ms=now_ms) for one in bodies)
         )
 
     return asyncio.run(run())
@@ -96,7 +96,7 @@ def test_an_event_that_was_heard_is_no_question_any_more_and_the_other_way_round
     ask(owner, body(1))
     tell(database, paid(1, 1), paid(2, 2))
     with database.reading() as connection:
-        kept = folds.read_told(connection, after=0)
+        kept = folds.read_told(connection, 0, after=0)
     assert [one.event_id for one in kept] == ["p2"], "what was asked is not told"
     both(owner, body(3))
     with pytest.raises(EventIdWasUsed):
@@ -126,10 +126,29 @@ def test_one_consumer_takes_events_and_labels_out_of_facts(database: Database) -
     for _ in range(2):
         drain(database, [told_owners])
     with database.reading() as connection:
-        (kept,) = folds.read_told(connection, after=0)
+        (kept,) = folds.read_told(connection, 0, after=0)
     assert (kept.what, kept.kind, kept.event_id) == ("label", "card_payment", str(UUID(int=1)))
     assert kept.content == {"field": "is_fraud", "value": 1, "customer": None}
     assert kept.at_ms == int(at.timestamp() * 1_000)
+
+
+def test_what_is_told_of_the_future_waits_and_makes_nothing_late(database: Database) -> None:
+    owner = own(database)
+    tell(database, paid(1, 20_000), paid(2, 2), paid(3, 19_990))
+    (third,) = both(owner, body(3))
+    assert third.flags == {}
+    assert third.values["customer_payment_count_1h"] == 2
+    assert owner.untold() == []
+    owner.close()
+    after = own(database, "two")
+    assert [one.event_id for one in after.untold()] == ["p20000", "p19990"], "they still wait"
+    (last,) = both(after, body(19_991), now_ms=AT + 19_991 * 60_000)
+    assert last.values["customer_payment_count_1h"] == 2
+    (later,) = both(after, body(20_001), now_ms=AT + 20_001 * 60_000)
+    assert later.values["customer_payment_count_1h"] == 4
+    digest = after.engine.state.digest
+    after.close()
+    assert own(database, "three").engine.state.digest == digest
 
 
 def test_who_follows_has_the_state_of_the_owner_and_takes_over_with_it(database: Database) -> None:

@@ -8,6 +8,7 @@ import socket
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -31,6 +32,7 @@ _PORTS_TRIED = 50
 _START_SECONDS = 60.0
 _WATCH_SECONDS = 2.0
 _TRIM_SECONDS = 3600.0
+_BEFORE_THE_TOWN = datetime.fromisoformat(f"{OPENS_ON}T00:00Z") - timedelta(days=1)
 
 
 class NoPortIsFree(Refusal):
@@ -75,7 +77,7 @@ def run(wishes: Wishes) -> None:
         supervisor = Supervisor(lambda line: out.print(f"[yellow]![/yellow] {escape(line)}"))
         supervisor.heed_signals()
         urls = stack.enter_context(open_database_server(settings))
-        _prepare(settings, urls.application, urls.owner)
+        _prepare(settings, urls.application, urls.owner, town=wishes.town)
         people = None if settings.in_production else _first_run(settings)
         first = settings.port if wishes.port is None else wishes.port
         listening = stack.enter_context(_listen(settings, first))
@@ -115,7 +117,7 @@ class _DatabaseWatch:
             self._trimmed = time.monotonic()
 
 
-def _prepare(settings: Settings, url: str, owner_url: str) -> None:
+def _prepare(settings: Settings, url: str, owner_url: str, *, town: bool) -> None:
     """Bring schema and roles to this release, and let the business clock go on where it was."""
     began = time.monotonic()
     if not revisions(url).is_current:
@@ -126,7 +128,10 @@ def _prepare(settings: Settings, url: str, owner_url: str) -> None:
         roles.settle_built_in_roles(unit)
         policies.install_delivered(unit)
         if not settings.in_production:
-            StoredBusinessClock(RealClock()).resume(unit.connection, speed=0)
+            clock = StoredBusinessClock(RealClock())
+            if clock.resume(unit.connection, speed=0) is None and town:
+                # Nothing may happen today in a house whose history is yet to be played.
+                clock.set(unit.connection, _BEFORE_THE_TOWN, speed=0)
     _tell("database", began)
 
 

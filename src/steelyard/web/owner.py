@@ -130,7 +130,9 @@ def _decide(
     get_logger("decisions").info("deciding", epoch=it.owner.epoch)
 
     async def serve() -> None:
-        tending = asyncio.create_task(tend(it.owner, it.roster, it.source, gone=stop.set))
+        tending = asyncio.create_task(
+            tend(it.owner, it.roster, it.source, now_ms=clock.now_ms, gone=stop.set)
+        )
         try:
             await server.serve(sockets=[listening])
         finally:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
 ROOMS = (events, ledger, parties, features, cases, experiments, decisions, simulation, imports)
+LOADED = (simulation.cards, simulation.reports)
+"""What a door loads when it is asked for, and whose facts have to be entered from the start."""
 JOBS = (
     upkeep.forget_old_answers,
     upkeep.expire_holds,

@@ -121,7 +121,7 @@ class DecisionLog:
                 records.append((record, head))
                 folded_to = fold.sequence
             else:
-                heard_to = fold.told.arrival
+                heard_to = fold.heard_to or heard_to
                 if fold.fold_seq is not None:
                     heard.append(fold)
                     folded_to = fold.fold_seq

@@ -80,7 +80,8 @@ class Owner:
         self.decided: Callable[[Decision], None] = _nothing
         """Is told of each new decision when it is taken; for what watches over policies."""
         self._suspects: frozenset[tuple[str, str]] = frozenset()
-        self._heard_to = 0
+        self._read_to = 0
+        self._held: dict[int, Told] = {}
         self._is_ahead = False
         self._writer = LogWriter(self._log.write)
         self._rebuild(follower)
@@ -138,12 +139,20 @@ class Owner:
         )
 
     def untold(self) -> list[Told]:
-        """Return what facts told and this shard has not taken in; may be called in a thread."""
+        """Return what facts told and this shard has not read; may be called in a thread."""
         with self._database.reading() as connection:
-            return folds.read_told(connection, after=self._heard_to)
+            return folds.read_told(connection, self._shard, after=self._read_to)
 
-    def hear(self, told: Sequence[Told]) -> None:
+    def hear(self, told: Sequence[Told], *, now_ms: int) -> None:
         """Fold what facts told, in its order; it becomes durable with the next decisions.
+
+        What is told of a later instant than any known yet waits until its time has come: folded at
+        once it would make everything before it late.
+
+        Parameters
+        ----------
+        told : comes out of `untold`, each once
+        now_ms : business instant
 
         Raises
         ------
@@ -151,12 +160,20 @@ class Owner:
         """
         self._check()
         for one in told:
-            if one.arrival > self._heard_to:
-                self._is_ahead = True
-                fold = self._engine.hear(one)
-                self._is_ahead = False
-                self._writer.heard(fold)
-                self._heard_to = one.arrival
+            if one.arrival > self._read_to:
+                self._held[one.arrival] = one
+                self._read_to = one.arrival
+        come_ms = max(now_ms, self._engine.state.stream.watermark)
+        due = [one for one in self._held.values() if one.at_ms <= come_ms]
+        for one in due:
+            self._is_ahead = True
+            fold = self._engine.hear(one)
+            self._is_ahead = False
+            del self._held[one.arrival]
+            heard_to = 0
+            if one is due[-1]:
+                heard_to = min(self._held, default=self._read_to + 1) - 1
+            self._writer.heard(fold._replace(heard_to=heard_to))
 
     def follow(self, rules: Rules) -> None:
         """Decide by newer rules from the next question on.
@@ -216,7 +233,8 @@ class Owner:
             "state_rebuilt", folded_to=follower.state.sequence, epoch=self.epoch
         )
         self._engine = engine
-        self._heard_to = progress.heard_to
+        self._read_to = progress.heard_to
+        self._held = {}
         self._is_ahead = False
         self._writer = LogWriter(self._log.write)
         follower.waiting = self._writer.waiting

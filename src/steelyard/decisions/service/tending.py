@@ -61,13 +61,19 @@ class Guarding:
 
 
 async def tend(
-    owner: Owner, roster: Roster, source: RulesSource, *, gone: Callable[[], None]
+    owner: Owner,
+    roster: Roster,
+    source: RulesSource,
+    *,
+    now_ms: Callable[[], int],
+    gone: Callable[[], None],
 ) -> None:
     """Keep an owner up with facts and rules, and rules within their budgets, while it lasts.
 
     Parameters
     ----------
     roster : by which it decides
+    now_ms : the business clock
     gone : called when another process has taken the shard over
 
     Notes
@@ -76,16 +82,16 @@ async def tend(
     """
     guarding = Guarding(owner, roster)
     try:
-        await asyncio.gather(_keep_hearing(owner), _keep_rules(owner, guarding, source))
+        await asyncio.gather(_keep_hearing(owner, now_ms), _keep_rules(owner, guarding, source))
     except TenureIsOver:
         gone()
 
 
-async def _keep_hearing(owner: Owner) -> None:
+async def _keep_hearing(owner: Owner, now_ms: Callable[[], int]) -> None:
     while True:
         try:
             told = await asyncio.to_thread(owner.untold)
-            owner.hear(told)
+            owner.hear(told, now_ms=now_ms())
         except (sa.exc.SQLAlchemyError, OwnerIsAway) as error:
             _wait_for(error)
             told = []

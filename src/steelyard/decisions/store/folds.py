@@ -53,11 +53,13 @@ class HeardFold(NamedTuple):
     ----------
     fold_seq : its place in the order of folding; None where it was not folded
     is_too_late : it was an event that came too late, and was only counted
+    heard_to : arrival up to which everything is taken in with it; 0 where that is said later
     """
 
     told: Told
     fold_seq: int | None
     is_too_late: bool = False
+    heard_to: int = 0
 
 
 class Fold(NamedTuple):
@@ -125,14 +127,17 @@ def insert(connection: sa.Connection, tellings: Sequence[Telling]) -> None:
     )
 
 
-_TOLD = "SELECT arrival, what, kind, event_id, at_ms, content FROM decisions.told"
-
-
-def read_told(connection: sa.Connection, *, after: int, limit: int = _STEP) -> list[Told]:
-    """Return what was told behind an arrival, in the order of arrival."""
+def read_told(
+    connection: sa.Connection, shard: int, *, after: int, limit: int = _STEP
+) -> list[Told]:
+    """Return what was told behind an arrival and a shard has not folded, in order of arrival."""
     rows = connection.execute(
-        sa.text(f"{_TOLD} WHERE arrival > :after ORDER BY arrival LIMIT :n"),
-        {"after": after, "n": limit},
+        sa.text(
+            "SELECT t.arrival, t.what, t.kind, t.event_id, t.at_ms, t.content FROM decisions.told t"
+            " WHERE t.arrival > :after AND NOT EXISTS (SELECT FROM decisions.folded f"
+            " WHERE f.shard = :shard AND f.arrival = t.arrival) ORDER BY t.arrival LIMIT :n"
+        ),
+        {"shard": shard, "after": after, "n": limit},
     )
     return [Told(*row) for row in rows]
 
