@@ -13,6 +13,7 @@ from steelyard.decisions.model.question import (
     SceneIsUnknown,
 )
 from steelyard.decisions.model.reasons import text_of
+from steelyard.decisions.service import facts
 from steelyard.decisions.service.client import OwnerClient, Told
 from steelyard.decisions.service.engine import Policy
 from steelyard.decisions.service.follower import Follower
@@ -81,6 +82,7 @@ __all__ = [
     "challenges",
     "consume",
     "consume_all",
+    "facts",
     "guards",
     "keep_trail",
     "lifecycle",
