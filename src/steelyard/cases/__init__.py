@@ -7,10 +7,10 @@ them: `working`, `closing`, `reading`.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.cases.service import facts, upkeep
+from steelyard.kernel import door
 
 if TYPE_CHECKING:
     from steelyard.cases.model import refusals
@@ -49,11 +49,4 @@ _VALUES = {
     "open_case": "service.opening",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Load a group or value when it is asked for first."""
-    if name in _GROUPS:
-        return import_module(f"{__name__}.{_GROUPS[name]}")
-    if name in _VALUES:
-        return getattr(import_module(f"{__name__}.{_VALUES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = door(__name__, _GROUPS, _VALUES)

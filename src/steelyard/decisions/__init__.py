@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.decisions.model.decision import Answer, Decision
 from steelyard.decisions.model.question import (
@@ -39,6 +38,7 @@ from steelyard.decisions.service.proof import PolicyIsUnknown, replay_decision
 from steelyard.decisions.service.tending import tend
 from steelyard.decisions.store.log import Line
 from steelyard.decisions.store.log import newest as newest_decisions
+from steelyard.kernel import door
 
 if TYPE_CHECKING:
     from steelyard.decisions.model import lifecycle
@@ -116,9 +116,4 @@ _GROUPS = {
     "watch": "service.watch",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Load a group when it is asked for first."""
-    if name in _GROUPS:
-        return import_module(f"{__name__}.{_GROUPS[name]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = door(__name__, _GROUPS)

@@ -6,8 +6,9 @@ log. The verbs of an operator stand under `operation`, pages under `reading`, fi
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from steelyard.kernel import door
 
 if TYPE_CHECKING:
     from steelyard.events.model import refusals
@@ -68,11 +69,4 @@ _VALUES = {
     "hears": "service.consumers",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Load a value or group when it is asked for first."""
-    if name in _GROUPS:
-        return import_module(f"{__name__}.{_GROUPS[name]}")
-    if name in _VALUES:
-        return getattr(import_module(f"{__name__}.{_VALUES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = door(__name__, _GROUPS, _VALUES)

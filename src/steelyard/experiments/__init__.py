@@ -6,10 +6,10 @@ record outcomes, results); the mathematics is pure and stands under `sequential`
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.experiments.service import facts
+from steelyard.kernel import door
 
 if TYPE_CHECKING:
     from steelyard.experiments.model import boundaries, refusals, sequential
@@ -66,11 +66,4 @@ _VALUES = {
     "Verdict": "model.results",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Load a group or value when it is asked for first."""
-    if name in _GROUPS:
-        return import_module(f"{__name__}.{_GROUPS[name]}")
-    if name in _VALUES:
-        return getattr(import_module(f"{__name__}.{_VALUES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = door(__name__, _GROUPS, _VALUES)

@@ -7,12 +7,12 @@ What definitions, events and labels are made of stands in `steelyard.features.ca
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steelyard.features.catalogue import CATALOGUE, KINDS
 from steelyard.features.model.event import Event
 from steelyard.features.model.stream import StreamEngine
+from steelyard.kernel import door
 
 if TYPE_CHECKING:
     from steelyard.features.model import graph, intake, refusals
@@ -46,11 +46,4 @@ _GROUPS = {
     "snapshots": "service.snapshot",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Load a group or the columnar engine when it is asked for first."""
-    if name in _GROUPS:
-        return import_module(f"{__name__}.{_GROUPS[name]}")
-    if name == "compute":
-        return import_module(f"{__name__}.model.columns").compute
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = door(__name__, _GROUPS, {"compute": "model.columns"})

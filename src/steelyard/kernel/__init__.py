@@ -3,6 +3,7 @@
 from steelyard.kernel.calendars import BusinessDayRule, Calendar, CutOff, calendar
 from steelyard.kernel.clock import Clock, FixedClock, SteppingClock, VirtualClock
 from steelyard.kernel.currency import Currency, UnknownCurrency
+from steelyard.kernel.door import door
 from steelyard.kernel.ids import uuid7
 from steelyard.kernel.money import CurrenciesDiffer, Money
 from steelyard.kernel.page import CursorIsInvalid, Page, decode_cursor, encode_cursor
@@ -32,6 +33,7 @@ __all__ = [
     "VirtualClock",
     "calendar",
     "decode_cursor",
+    "door",
     "encode_cursor",
     "uuid7",
 ]

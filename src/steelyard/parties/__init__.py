@@ -5,9 +5,9 @@ The verbs stand in groups by noun: `registry.register_customer(...)`, `consents.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from steelyard.kernel import door
 from steelyard.parties.service import access_facts, access_upkeep, facts, identity_upkeep
 
 if TYPE_CHECKING:
@@ -112,11 +112,4 @@ _VALUES = {
     "account_owners": "service.account_owner",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Load a group or value when it is asked for first."""
-    if name in _GROUPS:
-        return import_module(f"{__name__}.{_GROUPS[name]}")
-    if name in _VALUES:
-        return getattr(import_module(f"{__name__}.{_VALUES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = door(__name__, _GROUPS, _VALUES)
