@@ -92,7 +92,7 @@ def ask(owner: Owner, events: Iterable[tuple[str, int, dict[str, Any]]]) -> list
 
     async def run() -> list[Decision]:
         made = []
-        owner.hear(owner.untold())
+        owner.hear(owner.untold(), now_ms=NOW_MS)
         for id, at_ms, fields in events:
             body = json.dumps({"id": id, "at_ms": at_ms, "fields": fields}).encode()
             made.append(await owner.ask(SCENE, body, now_ms=at_ms))

@@ -249,10 +249,10 @@ def test_a_rule_is_snoozed_for_one_until_the_end(desk: Desk, clock: SteppingCloc
     assert now.choose(SCENE, "customer:1", at).versions == {"without": "rules/W01"}
     assert now.choose(SCENE, "customer:2", at).versions == {}
     assert now.choose(SCENE, "customer:1", at + 7 * 86_400_000).versions == {}
-    desk.run(lambda unit: guards.end_snooze(unit, made.id))
+    desk.run(lambda unit: guards.end_snooze(unit, SCENE, made.id))
     assert desk.roster().choose(SCENE, "customer:1", at).versions == {}
     with pytest.raises(life.SnoozeIsUnknown):
-        desk.run(lambda unit: guards.end_snooze(unit, made.id))
+        desk.run(lambda unit: guards.end_snooze(unit, SCENE, made.id))
     snooze()
     clock.advance(timedelta(days=8))
     snooze()

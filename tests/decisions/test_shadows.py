@@ -244,7 +244,7 @@ def test_a_challenger_judges_its_share_and_the_test_hears_of_it(
     disturbed = [one for one in made + last if one.outcome not in LETS_PASS]
     assert arms["disturbed", "challenger"][1] == sum(one not in bad for one in disturbed)
     assert arms["fraud_passed", "active"][0] + arms["fraud_passed", "challenger"][0] == 301
-    assert report.results.metrics[0].comparisons[0].verdict is Verdict.BETTER
+    assert report.results.metrics[0].comparisons[0].verdict is Verdict.CHALLENGER_BETTER
     desk.promote(2)
     owner.follow(desk.roster())
     (after,) = ask(owner, payments(clock, 1, first=301))

@@ -43,6 +43,7 @@ from steelyard.kernel import door
 if TYPE_CHECKING:
     from steelyard.decisions.model import lifecycle
     from steelyard.decisions.service import (
+        behind,
         challenges,
         guards,
         lists,
@@ -79,6 +80,7 @@ __all__ = [
     "TenureIsOver",
     "Told",
     "Use",
+    "behind",
     "challenges",
     "consume",
     "consume_all",
@@ -104,6 +106,7 @@ __all__ = [
 ]
 
 _GROUPS = {
+    "behind": "service.behind",
     "challenges": "service.challenges",
     "guards": "service.guards",
     "lifecycle": "model.lifecycle",

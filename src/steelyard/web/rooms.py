@@ -31,6 +31,7 @@ JOBS = (
     decisions.keep_trail,
     decisions.upkeep.open_reviews,
     decisions.upkeep.watch_drift,
+    *decisions.behind.JOBS,
 )
 CONSUMERS: tuple[events.Consumer, ...] = (
     parties.account_owners,
@@ -43,7 +44,9 @@ CONSUMERS: tuple[events.Consumer, ...] = (
 def routers() -> tuple[APIRouter, ...]:
     """Return the routes of every room."""
     from steelyard.cases.http import router as of_cases
+    from steelyard.decisions.http import list_router as of_lists
     from steelyard.decisions.http import model_router as of_models
+    from steelyard.decisions.http import policy_router as of_policies
     from steelyard.decisions.http import router as of_decisions
     from steelyard.decisions.http import watch_router as of_watch
     from steelyard.events.http import router as of_events
@@ -58,6 +61,8 @@ def routers() -> tuple[APIRouter, ...]:
         of_ledger,
         of_events,
         of_decisions,
+        of_policies,
+        of_lists,
         of_models,
         of_watch,
         of_features,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,8 +10,13 @@ from typing import Any
 
 from steelyard.decisions.model.budget import Budget, BudgetIsMalformed
 from steelyard.decisions.model.check import check_document
-from steelyard.decisions.model.compile import Kinds, compile_document
-from steelyard.decisions.model.document import CustomNode, parse_document
+from steelyard.decisions.model.compile import Kinds, NodeKindIsUnknown, compile_document
+from steelyard.decisions.model.document import (
+    CustomNode,
+    DocumentIsMalformed,
+    FunctionNodeIsRefused,
+    parse_document,
+)
 from steelyard.decisions.model.findings import Finding, Severity
 from steelyard.decisions.model.policy import (
     FLAGS,
@@ -29,6 +33,51 @@ from steelyard.decisions.model.policy import (
 from steelyard.features import CATALOGUE, KINDS
 from steelyard.features.catalogue import Aggregate
 from steelyard.kernel import Refusal, RefusalKind
+
+__all__ = [
+    "CONTENT_REFUSALS",
+    "MOST_NOTE",
+    "ChallengeIsMalformed",
+    "ChallengeIsUnknown",
+    "ChallengeRuns",
+    "Checked",
+    "Committed",
+    "Content",
+    "Draft",
+    "DraftIsUnknown",
+    "DraftIsUnsound",
+    "EntryIsMalformed",
+    "EntryIsUnknown",
+    "ExamplesAreMalformed",
+    "Fails",
+    "Finding",
+    "How",
+    "KeptList",
+    "ListIsUnknown",
+    "NothingToRollBackTo",
+    "PolicyIsActive",
+    "PolicyIsCommitted",
+    "PolicyVersionIsUnknown",
+    "RuleIsNotStopped",
+    "RuleIsSnoozed",
+    "RuleIsStopped",
+    "RuleIsUnknown",
+    "ShadowIsUnknown",
+    "ShadowRuns",
+    "SnoozeIsMalformed",
+    "SnoozeIsUnknown",
+    "StopperResumes",
+    "SwitchIsUnknown",
+    "as_data",
+    "budget_as_data",
+    "check_content",
+    "compiled",
+    "lists_of",
+    "parse_examples",
+    "read_budget",
+    "read_findings",
+    "schema_of",
+]
 
 MOST_NOTE = 2_000
 _NUMBERS = frozenset({Aggregate.MEAN, Aggregate.STD, Aggregate.RATIO, Aggregate.ZSCORE})
@@ -216,6 +265,16 @@ class EntryIsUnknown(Refusal):
     kind = RefusalKind.NOT_FOUND
     en = "{value} does not stand on the list {name}."
     zh = "{value} 不在名单 {name} 上。"
+
+
+CONTENT_REFUSALS = (
+    DocumentIsMalformed,
+    FunctionNodeIsRefused,
+    NodeKindIsUnknown,
+    ExamplesAreMalformed,
+    BudgetIsMalformed,
+)
+"""What a content can be refused for before anything is said of its soundness."""
 
 
 class How(StrEnum):
@@ -454,8 +513,3 @@ def compiled(committed: Committed, kinds: Kinds) -> CompiledPolicy:
     )
     assert policy.document.hash == committed.hash, f"{committed.cause} is not what was committed"
     return policy
-
-
-def canonical_source(source: str | Mapping[str, Any]) -> str:
-    """Return a document as it is kept: JSON text, as it came where it came as text."""
-    return source if isinstance(source, str) else json.dumps(source, ensure_ascii=False)

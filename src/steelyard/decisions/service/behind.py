@@ -7,6 +7,7 @@ from functools import partial
 
 from steelyard.base.jobs import Every, JobContext, job
 from steelyard.decisions.service import challenges, guards, lists, shadows
+from steelyard.decisions.store.challenges import Challenge
 
 _CLOSED_AT_ONCE = 500
 _FORGOTTEN_AT_ONCE = 5_000
@@ -33,7 +34,7 @@ def ask_shadows(context: JobContext) -> None:
 @job("decisions.observe_challenges", schedule=Every(timedelta(seconds=30)))
 def observe_challenges(context: JobContext) -> None:
     """Expose the subjects that were judged since, and write down whose outcome is known."""
-    working: list[challenges.Challenge] = []
+    working: list[Challenge] = []
     count = challenges.STEP
     while not context.should_stop and count == challenges.STEP:
         with context.database.reading() as connection:

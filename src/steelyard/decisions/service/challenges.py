@@ -47,6 +47,7 @@ from steelyard.experiments import (
     State,
     designs,
     observations,
+    refusals,
 )
 from steelyard.parties import approvals
 
@@ -58,6 +59,16 @@ LOST = Metric("lost_minor", MetricKind.MEAN, Better.LOWER)
 """The amount, in minor units of whatever currency, that was let pass and turned out bad."""
 WATCHED = timedelta(days=7)
 DELAY = timedelta(days=7)
+START_REFUSALS = (
+    ChallengeIsMalformed,
+    refusals.ExperimentIsMalformed,
+    refusals.ExperimentIsUnknown,
+    refusals.ExperimentIsNotDraft,
+    refusals.ExperimentIsOver,
+    refusals.SlotsAreTaken,
+)
+END_REFUSALS = (refusals.ExperimentIsUnknown, refusals.ExperimentIsNotRunning)
+"""What the experiment can refuse, beside the challenge itself."""
 STEP = 1_000
 SETTLED_AT_ONCE = 200
 _MOST_UNITS = 500

@@ -11,7 +11,12 @@ import sqlalchemy as sa
 from steelyard.base import Database, UnitOfWork
 from steelyard.base.audit import audit
 from steelyard.cases import CaseKind, open_case, registry
-from steelyard.decisions.model.budget import KillSwitch, KillSwitchIsNotThrown
+from steelyard.decisions.model.budget import (
+    KillSwitch,
+    KillSwitchIsNotThrown,
+    KillSwitchIsThrown,
+    LifterThrewTheSwitch,
+)
 from steelyard.decisions.model.guards import Stop
 from steelyard.decisions.model.lifecycle import (
     RuleIsNotStopped,
@@ -40,6 +45,31 @@ from steelyard.decisions.store import guards as table
 from steelyard.decisions.store import policies as policy_table
 from steelyard.decisions.store import shadows as shadow_table
 from steelyard.decisions.store.guards import SnoozedRule, StoppedRule
+
+__all__ = [
+    "LONGEST_SNOOZE",
+    "MOST_REASON",
+    "RULE_STOPPED",
+    "KillSwitch",
+    "KillSwitchIsNotThrown",
+    "KillSwitchIsThrown",
+    "LifterThrewTheSwitch",
+    "SnoozedRule",
+    "Stop",
+    "StoppedRule",
+    "close_overdue",
+    "end_snooze",
+    "lift_switch",
+    "resume_rule",
+    "running_snoozes",
+    "snooze_rule",
+    "stop_guarded",
+    "stop_rule",
+    "stopped_rules",
+    "switch_of",
+    "throw_switch",
+    "thrown_switches",
+]
 
 LONGEST_SNOOZE = timedelta(days=366)
 MOST_REASON = 500
@@ -158,15 +188,15 @@ def snooze_rule(
     return snooze
 
 
-def end_snooze(unit: UnitOfWork, id: UUID) -> SnoozedRule:
-    """End a snooze before its time.
+def end_snooze(unit: UnitOfWork, scene: str, id: UUID) -> SnoozedRule:
+    """End a snooze of a scene before its time.
 
     Refusals
     --------
     snooze_is_unknown
     """
     ended = table.end_snooze(unit.connection, id, by=unit.actor, now=unit.now)
-    if ended is None:
+    if ended is None or ended.scene != scene:
         raise SnoozeIsUnknown(id=id)
     raise_roster(unit)
     _audit(unit, "end_snooze", ended.scene, {"rule": ended.rule, "for": ended.subject})
@@ -182,6 +212,11 @@ def running_snoozes(
 
 
 # -- kill switches --------------------------------------------------------------------------------
+
+
+def switch_of(scene: str, version: int | None = None) -> str:
+    """Return what switches a scene off, or one version of its policy."""
+    return f"scene:{scene}" if version is None else f"policy:{scene}@{version}"
 
 
 def throw_switch(

@@ -17,6 +17,21 @@ from steelyard.decisions.store import lists as table
 from steelyard.decisions.store.lists import CountedList, Listed
 from steelyard.kernel import Page, decode_cursor, encode_cursor
 
+__all__ = [
+    "MOST_ENTRIES",
+    "CountedList",
+    "Listed",
+    "add_to_list",
+    "counted_lists",
+    "entry_of",
+    "forget_overdue",
+    "import_list",
+    "list_entries",
+    "put_on_list",
+    "read_csv",
+    "take_off_list",
+]
+
 MOST_ENTRIES = 100_000
 """How many values are put on a list at once."""
 _MOST_VALUE, _MOST_REASON, _SHOWN = 200, 500, 20

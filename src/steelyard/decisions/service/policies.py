@@ -38,6 +38,7 @@ from steelyard.decisions.model.roster import (
     Snooze,
     Standing,
     Switch,
+    rules_of,
     switched_off,
     variant,
 )
@@ -53,6 +54,7 @@ from steelyard.decisions.store import shadows as shadow_table
 from steelyard.decisions.store.policies import Promotion, Stand
 from steelyard.experiments import designs
 from steelyard.features import KINDS
+from steelyard.kernel import Page, decode_cursor, encode_cursor
 from steelyard.parties import approvals
 
 PROMOTE = approvals.approval_kind(
@@ -294,6 +296,26 @@ def read_version(connection: sa.Connection, scene: str, version: int) -> Committ
     return found
 
 
+def list_versions(
+    connection: sa.Connection, scene: str, *, cursor: str | None = None, limit: int = 20
+) -> Page[Committed]:
+    """Return a page of the versions of a scene, the newest first.
+
+    Refusals
+    --------
+    cursor_is_invalid
+    """
+    before = int(decode_cursor(cursor, int)[0]) if cursor else 2**31 - 1
+    found = table.versions(connection, scene, before=before, limit=limit + 1)
+    items = tuple(found[:limit])
+    return Page(items, encode_cursor(items[-1].version) if len(found) > limit else None)
+
+
+def rules_in(connection: sa.Connection, committed: Committed) -> tuple[str, ...]:
+    """Return the rules of a version that can be stopped or snoozed, `node/row`."""
+    return tuple(rules_of(compiled_policy(connection, committed)))
+
+
 # -- in force ---------------------------------------------------------------------------------
 
 
@@ -377,6 +399,11 @@ def version_before(connection: sa.Connection, scene: str) -> int:
         if one.version == stand.active and one.before is not None:
             return one.before
     raise NothingToRollBackTo(scene=scene)
+
+
+def list_promotions(connection: sa.Connection, scene: str, *, limit: int = 50) -> list[Promotion]:
+    """Return what became active in a scene, the latest first."""
+    return table.promotions(connection, scene, limit=limit)
 
 
 def read_stand(connection: sa.Connection, scene: str) -> Stand:

@@ -142,11 +142,12 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         "经办",
         "Enters business; what weighs much is approved by another person",
         f"{_READS} {_SERVES} access.read_approvals access.request_approval cases.close"
-        " cases.escalate cases.work decisions.ask decisions.register experiments.manage"
-        " ledger.close_account ledger.close_day ledger.close_period ledger.open_account"
-        " ledger.open_book ledger.post ledger.reverse ledger.set_limits parties.activate"
-        " parties.block_device parties.close parties.link_account parties.publish_text"
-        " parties.register parties.relate parties.restrict",
+        " cases.escalate cases.work decisions.ask decisions.draft decisions.list"
+        " decisions.register decisions.stop experiments.manage ledger.close_account"
+        " ledger.close_day ledger.close_period ledger.open_account ledger.open_book ledger.post"
+        " ledger.reverse ledger.set_limits parties.activate parties.block_device parties.close"
+        " parties.link_account parties.publish_text parties.register parties.relate"
+        " parties.restrict",
     ),
     _built_in(
         "checker",
@@ -154,8 +155,16 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         "复核",
         "Approves or rejects what another person entered; enters nothing",
         f"{_READS} access.read_approvals cases.approve cases.escalate cases.lead cases.work"
-        " decisions.approve experiments.approve ledger.approve parties.approve parties.rule"
-        " parties.unmask",
+        " decisions.approve decisions.stop experiments.approve ledger.approve parties.approve"
+        " parties.rule parties.unmask",
+    ),
+    _built_in(
+        "risk",
+        Audience.STAFF,
+        "风控",
+        "Writes policies, lists and snoozes; another person puts them in force",
+        f"{_READS} access.read_approvals access.request_approval cases.escalate cases.work"
+        " decisions.draft decisions.list decisions.register decisions.stop experiments.manage",
     ),
     _built_in("analyst", Audience.STAFF, "分析", "Reads figures and facts", _READS, second=False),
     _built_in(
