@@ -103,6 +103,8 @@ def _cost(axes: Axes, found: Backtest) -> bool:
         axes.plot(at, column / 100, label=name, lw=1.2, drawstyle="steps-pre")
     best = found.thresholds.cheapest_at
     axes.axvline(min(best, 1_010), ls=":", c="grey", lw=1, label=f"cheapest: {best:g}")
+    # Declining nearly everybody costs more than any loss: that end is cut off.
+    axes.set_ylim(0, 1.6 * float(curve.loss_minor.max()) / 100)
     _label(axes, "Cost of declining from a score on (earlier part)", "threshold", "money")
     return True
 
@@ -111,23 +113,31 @@ def _front(axes: Axes, found: Backtest) -> bool:
     chosen = found.thresholds
     if chosen is None:
         return False
-    for label, x, y, colour in (
-        ("where chosen", [one.chosen_disturbed for one in chosen.front],
-         [one.chosen.loss_minor / 100 for one in chosen.front], "tab:grey"),
-        ("tested", [one.tested_disturbed for one in chosen.front],
-         [one.tested.loss_minor / 100 for one in chosen.front], "tab:blue"),
-    ):  # fmt: skip
-        axes.scatter(x, y, s=8, label=label, color=colour, alpha=0.7)  # type: ignore[arg-type]
+    for label, points, colour in (
+        ("where chosen", [(one.chosen, one.chosen_disturbed) for one in chosen.front], "tab:grey"),
+        ("tested", [(one.tested, one.tested_disturbed) for one in chosen.front], "tab:blue"),
+    ):
+        whole = max(point.loss_minor for point, _ in points) or 1
+        axes.scatter(
+            [disturbed or 0.0 for _, disturbed in points],
+            [point.loss_minor / whole for point, _ in points],
+            s=10,
+            label=label,
+            color=colour,
+            alpha=0.7,
+        )
     axes.scatter(
         [found.measures.good_disturbed or 0.0],
-        [found.measures.let_through_minor / 100],
+        [found.measures.let_through_minor / max(1, found.measures.loss_minor)],
         marker="*",
         s=120,
         color="tab:red",
         label=f"{found.policy.cause} as it is, tested",
     )
     axes.set_xscale("symlog", linthresh=0.001)
-    _label(axes, "Pareto set of thresholds", "good events disturbed", "loss let through")
+    _label(
+        axes, "Pareto set of thresholds", "good events disturbed", "share of the loss let through"
+    )
     return True
 
 
@@ -161,6 +171,7 @@ def _drift(axes: Axes, found: Backtest) -> bool:
     for at, name in ((0.1, "watch"), (0.25, "alert")):
         axes.axvline(at, ls=":", c="grey", lw=1, label=f"{name} from {at}")
     axes.tick_params(axis="y", labelsize=7)
+    axes.set_xscale("symlog", linthresh=0.1)
     _label(axes, "Drift of what the policy reads, earlier to tested part", "CSI", "")
     return True
 

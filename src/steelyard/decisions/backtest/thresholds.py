@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from steelyard.decisions.model.tradeoff import (
     pareto_policies,
 )
 
-STEPS = 60
+STEPS_OF_ALL, STEPS_OF_BAD = 16, 32
+"""Thresholds tried: at even shares of all events, and of the bad ones, where it matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def try_thresholds(
             _disturbed(choosing, point.review_at),
             _disturbed(testing, point.review_at),
         )
-        for point in pareto_policies(choosing, costs, steps=STEPS)
+        for point in pareto_policies(_on_grid(choosing), costs, steps=0)
     )
     fits = [n for n, one in enumerate(front) if (one.chosen_disturbed or 0) <= most_disturbed]
     return Thresholds(
@@ -85,6 +86,21 @@ def try_thresholds(
         min(fits, key=lambda n: front[n].chosen.loss_minor) if fits else None,
         most_disturbed,
     )
+
+
+def _on_grid(history: History) -> History:
+    """Return the history with each score lowered to the next threshold that is tried.
+
+    At those thresholds it is treated as before.
+    """
+    parts = [np.array([history.score.min()])]
+    bad = history.score[history.is_bad]
+    for scores, steps in ((history.score, STEPS_OF_ALL), (bad, STEPS_OF_BAD)):
+        if len(scores):
+            parts.append(np.quantile(scores, np.linspace(0, 1, steps + 1), method="higher"))
+    grid = np.unique(np.concatenate(parts))
+    lowered = grid[np.searchsorted(grid, history.score, side="right") - 1]
+    return replace(history, score=lowered)
 
 
 def point_at(history: History, costs: Costs, *, review_at: float, decline_at: float) -> Point:

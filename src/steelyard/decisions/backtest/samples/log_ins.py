@@ -7,8 +7,8 @@ from random import Random
 from steelyard.decisions.backtest.past import DAY_MS
 from steelyard.decisions.backtest.samples.told import MINUTE_MS, Story
 
-DAYS, WARM_DAYS = 80, 31
-CUSTOMERS = 400
+DAYS, WARM_DAYS = 72, 31
+CUSTOMERS = 300
 COUNTRIES = ("JP", "TH", "SG", "FR", "BR")
 MOBILE = 40
 """Addresses of mobile networks, which many share."""
@@ -16,17 +16,17 @@ TELLS_MS = 12 * DAY_MS
 
 
 def tell(chance: Random) -> Story:
-    """Return a story of about 22,000 log-ins; of the takeovers tried, one of six succeeds."""
+    """Return a story of about 15,000 log-ins; of the takeovers tried, one of six succeeds."""
     story = Story("log_in", chance, DAYS, WARM_DAYS, TELLS_MS)
     for number in range(CUSTOMERS):
         _live(story, number)
-    for _ in range(10):
+    for _ in range(8):
         _leaked(story)
-    for _ in range(30):
+    for _ in range(26):
         _guessed(story, chance.randrange(CUSTOMERS))
-    for _ in range(60):
+    for _ in range(48):
         _phished(story, chance.randrange(CUSTOMERS))
-    for _ in range(25):
+    for _ in range(7):
         _unseen(story, chance.randrange(CUSTOMERS))
     return story
 

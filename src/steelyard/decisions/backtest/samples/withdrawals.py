@@ -7,21 +7,21 @@ from random import Random
 from steelyard.decisions.backtest.past import DAY_MS
 from steelyard.decisions.backtest.samples.told import HOUR_MS, MINUTE_MS, Story
 
-DAYS, WARM_DAYS = 130, 60
-CUSTOMERS = 400
+DAYS, WARM_DAYS = 120, 60
+CUSTOMERS = 360
 TELLS_MS = 15 * DAY_MS
 
 
 def tell(chance: Random) -> Story:
-    """Return a story of about 14,000 withdrawals and as many log-ins, one of a hundred bad."""
+    """Return a story of about 12,000 withdrawals and as many log-ins, one of a hundred bad."""
     story = Story("withdrawal", chance, DAYS, WARM_DAYS, TELLS_MS)
     means = [chance.lognormvariate(11.6, 0.7) for _ in range(CUSTOMERS)]
     for number, mean in enumerate(means):
         _live(story, number, mean)
-    for _ in range(28):
+    for _ in range(45):
         number = chance.randrange(CUSTOMERS)
         _taken(story, number, means[number])
-    for mule in range(6):
+    for mule in range(11):
         _talked_into(story, mule, means)
     for _ in range(14):
         number = chance.randrange(CUSTOMERS)
