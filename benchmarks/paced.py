@@ -128,7 +128,7 @@ class _Load:
         for number in range(self.next, due):
             self.due[number] = self.began + number / self.rate
             if self.idle:
-                self.idle.pop().send(number)
+                self.idle.popleft().send(number)  # in turn: a server hangs up on who is idle
             else:
                 self.late.append(number)
         self.next = due

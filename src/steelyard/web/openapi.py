@@ -11,7 +11,10 @@ from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from steelyard.base import RefusedInProduction
 from steelyard.base.http import PROBLEM, STATUS, RequestIsMalformed, refusals
+from steelyard.kernel import Refusal
+from steelyard.parties import api_keys, sessions, signing
 from steelyard.web.edge import RequestIsTooLarge, TooManyRequests
 
 Json = dict[str, Any]
@@ -116,6 +119,17 @@ _ASKING: Final = frozenset(
 _METHODS = frozenset({"get", "put", "post", "delete", "patch", "head"})
 _MAX_DEPTH = 8
 _EDGE: Final = {413: "RequestIsTooLarge", 429: "TooManyRequests"}
+_BY_THE_VERIFIER: Final[tuple[type[Refusal], ...]] = (
+    signing.SignatureIsIncomplete,
+    signing.TimestampIsOff,
+    signing.SignatureIsWrong,
+    signing.NonceWasUsed,
+    api_keys.ApiKeyIsNotValid,
+    sessions.SessionHasEnded,
+    sessions.RequestIsFromElsewhere,
+    RefusedInProduction,
+)
+"""What any operation may say that finds out who calls, besides that nobody does."""
 
 # Words of the wire, as a reader of finance expects to find them.
 _WORDS: Final[tuple[tuple[str, Any], ...]] = (
@@ -205,6 +219,8 @@ def complete(schema: Json, asking: Collection[tuple[str, str]]) -> Json:
             [{name: []} for name in SECURITY] if (path, method) in asking else []
         )
         operation.setdefault("security", needed)
+        if needed:
+            _declare(operation["responses"], _BY_THE_VERIFIER)
         # The framework's own summary is the name of the function in capitals.
         if operation["summary"].istitle():
             operation["summary"] = operation["summary"].capitalize()
@@ -212,6 +228,26 @@ def complete(schema: Json, asking: Collection[tuple[str, str]]) -> Json:
     for name in ("HTTPValidationError", "ValidationError"):
         parts.get("schemas", {}).pop(name, None)
     return schema
+
+
+def _declare(responses: Json, kinds: Collection[type[Refusal]]) -> None:
+    """Add refusals to the responses of an operation, which has some of their statuses already."""
+    for kind in kinds:
+        response = responses[str(STATUS[kind.kind])]
+        content = response["content"][PROBLEM]
+        code = content["schema"]["properties"]["code"]
+        if kind.code in code["enum"]:
+            continue
+        properties = {
+            **content["schema"]["properties"],
+            "code": {**code, "enum": [*code["enum"], kind.code]},
+        }
+        told = {**content, "schema": {**content["schema"], "properties": properties}}
+        responses[str(STATUS[kind.kind])] = {
+            **response,
+            "description": f"{response['description']}; `{kind.code}`: {kind.en} {kind.zh}",
+            "content": {**response["content"], PROBLEM: told},
+        }
 
 
 def _complete(schema: Json, method: str, operation: Json) -> None:
