@@ -67,11 +67,15 @@ class Messenger:
             merchant.id: merchant_code(merchant.account_id) for merchant in town.merchants
         }
         self._seed = town.plan.seed
+        self._welcomed: Span | None = None
 
     def carry(self, span: Span, errands: Errands) -> None:
-        """Send what happens in a span, and close the business day if the span ends it."""
-        for number, sign_ups in _chunks(errands.sign_ups):
-            self.sign_up(f"{self._name(span)}/wallets/{number}", sign_ups)
+        """Send what happens in a span, and close the business day if the span ends it.
+
+        Who was welcomed before is not registered again.
+        """
+        if self._welcomed != span:
+            self.welcome(span, errands.sign_ups)
         for number, deposits in _chunks(errands.deposits):
             self.deposit(f"{self._name(span)}/deposits/{number}", deposits)
         for number, payments in _chunks(errands.payments):
@@ -82,6 +86,12 @@ class Messenger:
             self._report(f"{self._name(span)}/reports/{number}", reports)
         if span.ends_the_day:
             self._close_day(span.on)
+
+    def welcome(self, span: Span, sign_ups: Sequence[SignUp]) -> None:
+        """Let those in who join in a span."""
+        for number, some in _chunks(sign_ups):
+            self.sign_up(f"{self._name(span)}/wallets/{number}", some)
+        self._welcomed = span
 
     def _name(self, span: Span) -> str:
         return f"town/{self._seed}/{span.name}"

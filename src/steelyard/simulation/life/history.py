@@ -59,12 +59,18 @@ def play_history(
     upcoming = Upcoming(town, at)
     progress((at - opens_at).days, days)
     for span in history_spans(at, end_at):
-        _note(caller, span.start_at, span.end_at)
-        messenger.carry(span, errands(upcoming.take(span.end_at)))
+        some = errands(upcoming.take(span.end_at))
+        if some.sign_ups:
+            # People join while the clock stands at the beginning: what follows is no earlier than
+            # they are, and nothing in the span comes too late to be decided about.
+            _note(caller, span.start_at, span.end_at, stand_at=None)
+            messenger.welcome(span, some.sign_ups)
+        _note(caller, span.start_at, span.end_at, stand_at=span.end_at)
+        messenger.carry(span, some)
         if span.ends_the_day:
             progress((span.end_at - opens_at).days, days)
     last_at = max(at, end_at)
-    _note(caller, last_at, last_at, is_done=True)
+    _note(caller, last_at, last_at, stand_at=last_at, is_done=True)
     return messenger.tally
 
 
@@ -86,9 +92,14 @@ def _found(caller: TownClient, plan: Plan, days: int) -> tuple[datetime, bool]:
 
 
 def _note(
-    caller: TownClient, played_at: datetime, playing_at: datetime, *, is_done: bool = False
+    caller: TownClient,
+    played_at: datetime,
+    playing_at: datetime,
+    *,
+    stand_at: datetime | None,
+    is_done: bool = False,
 ) -> None:
-    """Note what was played and what is next, and let the clock stand at the end of that."""
+    """Note what was played and what is next, and where the clock is to stand; None leaves it."""
     caller.post(
         "/v1/simulation/progress",
         f"town/progress/{played_at:%Y%m%dT%H%M%S.%f}-{playing_at:%Y%m%dT%H%M%S.%f}",
@@ -96,6 +107,6 @@ def _note(
             "played_through": played_at,
             "playing_through": playing_at,
             "history_done": is_done,
-            "stand_at": playing_at,
+            "stand_at": stand_at,
         },
     )
