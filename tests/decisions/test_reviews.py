@@ -269,6 +269,39 @@ def test_who_is_found_genuine_may_try_again(database: Database, clock: SteppingC
     ), "for a day"
 
 
+def released(database: Database) -> list[dict[str, list[str]]]:
+    with database.reading() as connection:
+        rows = connection.execute(
+            sa.text(
+                "SELECT detail::text AS detail FROM base.audit WHERE action = 'decisions.release'"
+            )
+        )
+        return [json.loads(row.detail) for row in rows]
+
+
+def test_a_release_is_audited_and_twice_is_once(database: Database) -> None:
+    with database.unit_of_work() as unit:
+        install_delivered(unit)
+    log = DecisionLog(database, holder="a")
+    log.write([judged(f"p{n}", RISKY, sequence=n) for n in (1, 2)])
+    open_all(database)
+    (file,) = cases(database)
+    close(database, file.case.id, "genuine")
+    first, second = sorted(released(database), key=lambda one: -len(one["left_out"]))
+    assert first["left_out"]
+    assert all(rule.startswith("rules/") for rule in first["left_out"]), "no band of the score"
+    assert second["left_out"] == []
+
+
+def test_where_no_policy_stands_nothing_is_left_out(database: Database) -> None:
+    DecisionLog(database, holder="a").write([judged("p1", RISKY)])
+    open_all(database)
+    (file,) = cases(database)
+    close(database, file.case.id, "genuine")
+    (one,) = released(database)
+    assert one["left_out"] == []
+
+
 def test_what_cannot_be_told_changes_nothing(database: Database) -> None:
     DecisionLog(database, holder="a").write([judged("p1", RISKY)])
     open_all(database)

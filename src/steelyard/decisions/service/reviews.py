@@ -28,8 +28,13 @@ from steelyard.decisions.model.explanation import (
     traced,
     urgency_of,
 )
-from steelyard.decisions.model.lifecycle import RuleIsSnoozed, RuleIsUnknown
+from steelyard.decisions.model.lifecycle import (
+    RuleIsSnoozed,
+    RuleIsUnknown,
+    SnoozeIsMalformed,
+)
 from steelyard.decisions.model.policy import CompiledPolicy
+from steelyard.decisions.model.question import SceneIsUnknown
 from steelyard.decisions.service import guards
 from steelyard.decisions.service.matters import GENUINE, REVIEWS, DecisionReviewed
 from steelyard.decisions.service.policies import policy_of
@@ -58,6 +63,7 @@ AT_ONCE = 50
 """Cases opened in one transaction."""
 RELEASED = timedelta(hours=24)
 """How long the rules that hit are left out for somebody who was found genuine."""
+_NOBODY = "nobody:"
 Transact = Callable[[Callable[[UnitOfWork], Any]], Any]
 
 
@@ -166,7 +172,7 @@ def _open(
 
 
 def _subject(decision: Decision) -> str:
-    is_nobody = decision.subject.startswith("nobody:")
+    is_nobody = decision.subject.startswith(_NOBODY)
     return f"decision:{decision.id}" if is_nobody else decision.subject
 
 
@@ -246,13 +252,16 @@ def conclude_review(unit: UnitOfWork, case: UUID, closed: Any) -> int:
 
 def _release(unit: UnitOfWork, case: UUID, decision: Decision) -> None:
     """Leave the rules that hit out for the subject for a day."""
+    if decision.subject.startswith(_NOBODY):
+        return
     try:
         rules = _rules_hit(policy_of(unit.connection, decision.cause), decision)
     except PolicyIsUnknown:
         return
+    left_out = []
     for rule in rules:
-        # One that runs already, or that the present policy does not have any more.
-        with contextlib.suppress(RuleIsSnoozed, RuleIsUnknown):
+        # It runs already, the present policy does not have it, or the subject cannot be named.
+        with contextlib.suppress(RuleIsSnoozed, RuleIsUnknown, SceneIsUnknown, SnoozeIsMalformed):
             guards.snooze_rule(
                 unit,
                 decision.asked.scene,
@@ -261,7 +270,8 @@ def _release(unit: UnitOfWork, case: UUID, decision: Decision) -> None:
                 until_at=unit.now + RELEASED,
                 reason=f"case:{case}",
             )
-    detail = {"case": str(case), "rules": list(rules)}
+            left_out.append(rule)
+    detail = {"case": str(case), "left_out": left_out}
     audit(unit, action="decisions.release", subject=f"decision:{decision.id}", detail=detail)
 
 
