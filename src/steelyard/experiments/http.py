@@ -53,12 +53,6 @@ DecimalText = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,16}(\.[0-9]{
 MOST_UNITS = 1_000
 
 _NONE = (refusals.ExperimentIsUnknown,)
-_CONSUMES = (
-    approvals.ApprovalIsUnknown,
-    approvals.ApprovalIsForSomethingElse,
-    approvals.ApprovalHasExpired,
-    approvals.ApprovalIsNotOpen,
-)
 
 
 class ArmWire(BodyIn):
@@ -434,7 +428,7 @@ def read_an_experiment(
         refusals.ExperimentIsNotDraft,
         refusals.ExperimentIsOver,
         refusals.SlotsAreTaken,
-        *_CONSUMES,
+        *approvals.CONSUME_REFUSALS,
         write=True,
     ),
 )
@@ -453,7 +447,9 @@ def start_an_experiment(name: Name, version: Version, body: ApprovedIn, write: M
 @router.post(
     "/{name}/versions/{version}/stop",
     response_model=TwoPeopleOut,
-    responses=refused_by(*_NONE, refusals.ExperimentIsNotRunning, *_CONSUMES, write=True),
+    responses=refused_by(
+        *_NONE, refusals.ExperimentIsNotRunning, *approvals.CONSUME_REFUSALS, write=True
+    ),
 )
 def stop_an_experiment(name: Name, version: Version, body: ApprovedIn, write: Manages) -> Response:
     """Request the stop of a running version; with the approval, stop it."""

@@ -41,12 +41,6 @@ Reason = Annotated[
 ]
 
 _NONE = (registry.ModelIsUnknown,)
-_CONSUMES = (
-    approvals.ApprovalIsUnknown,
-    approvals.ApprovalIsForSomethingElse,
-    approvals.ApprovalHasExpired,
-    approvals.ApprovalIsNotOpen,
-)
 
 
 class ModelIn(BodyIn):
@@ -224,7 +218,9 @@ def read_a_form(name: Name, version: Version, read: Reads) -> Any:
 @router.post(
     "/{name}/{version}/approve",
     response_model=ModelApprovalOut,
-    responses=refused_by(*_NONE, registry.ModelIsNotWaiting, *_CONSUMES, write=True),
+    responses=refused_by(
+        *_NONE, registry.ModelIsNotWaiting, *approvals.CONSUME_REFUSALS, write=True
+    ),
 )
 def approve_a_model(
     name: Name, version: Version, body: ModelApprovalIn, write: Registers

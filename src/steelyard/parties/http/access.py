@@ -67,12 +67,6 @@ Resets = Annotated[Write, writing("access.reset")]
 OwnWrite = Annotated[Write, writing("access.self")]
 
 _STATES = (staff.StaffIsUnknown, staff.StaffStateDoesNotAllow)
-_CONSUMES = (
-    approvals.ApprovalIsUnknown,
-    approvals.ApprovalIsForSomethingElse,
-    approvals.ApprovalHasExpired,
-    approvals.ApprovalIsNotOpen,
-)
 _DECIDES = (
     approvals.ApprovalIsUnknown,
     approvals.ApprovalNeedsAPerson,
@@ -191,7 +185,7 @@ def _request(
 @router.post(
     "/staff/{person}/password-reset",
     response_model=TwoPeopleOut,
-    responses=refusals(staff.StaffIsUnknown, *_CONSUMES, write=True),
+    responses=refusals(staff.StaffIsUnknown, *approvals.CONSUME_REFUSALS, write=True),
 )
 def reset_password(person: UUID, body: ApprovedIn, write: Resets) -> Response:
     """Request a new password for a person; with the approval, make it. All sessions end."""
@@ -211,7 +205,7 @@ def reset_password(person: UUID, body: ApprovedIn, write: Resets) -> Response:
 @router.post(
     "/staff/{person}/second-factor-reset",
     response_model=TwoPeopleOut,
-    responses=refusals(staff.StaffIsUnknown, *_CONSUMES, write=True),
+    responses=refusals(staff.StaffIsUnknown, *approvals.CONSUME_REFUSALS, write=True),
 )
 def reset_second_factor(person: UUID, body: ApprovedIn, write: Resets) -> Response:
     """Request that a person's second factors be taken away; with the approval, take them."""
@@ -242,7 +236,11 @@ def list_roles(read: StaffRead) -> Roles:
     "/roles/{name}",
     response_model=TwoPeopleOut,
     responses=refusals(
-        roles.RoleIsMalformed, roles.RoleIsBuiltIn, roles.RoleIsForOthers, *_CONSUMES, write=True
+        roles.RoleIsMalformed,
+        roles.RoleIsBuiltIn,
+        roles.RoleIsForOthers,
+        *approvals.CONSUME_REFUSALS,
+        write=True,
     ),
 )
 def define_role(
@@ -286,7 +284,7 @@ def role_history(person: UUID, read: StaffRead) -> RoleGrants:
         roles.RoleIsUnknown,
         roles.RoleIsForOthers,
         roles.RoleWasGranted,
-        *_CONSUMES,
+        *approvals.CONSUME_REFUSALS,
         write=True,
     ),
 )

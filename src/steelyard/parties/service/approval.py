@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from steelyard.base.http import Caller
 
 __all__ = [
+    "CONSUME_REFUSALS",
     "Approval",
     "ApprovalHasExpired",
     "ApprovalIsForSomethingElse",
@@ -87,6 +88,14 @@ __all__ = [
     "request_approval",
     "withdraw",
 ]
+
+CONSUME_REFUSALS = (
+    ApprovalIsUnknown,
+    ApprovalIsForSomethingElse,
+    ApprovalHasExpired,
+    ApprovalIsNotOpen,
+)
+"""How `consume_approval` can refuse."""
 
 _KINDS: dict[str, ApprovalKind] = {}
 
