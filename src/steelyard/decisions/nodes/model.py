@@ -18,7 +18,7 @@ from steelyard.decisions.model.inputs import (
     InputIsNotANumber,
     ModelIsMalformed,
     ModelNeverSawItMissing,
-    definition_hash,
+    known_definitions,
 )
 from steelyard.decisions.model.logistic import LogisticModel, sigmoid
 from steelyard.decisions.model.policy import LARGEST_SCORE
@@ -120,7 +120,7 @@ class ModelKind:
         """
         settings = Settings.of(node, "model", "reasons", *_OPTIONAL)
         try:
-            model = load_model(settings.form("model", self._models), _definitions())
+            model = load_model(settings.form("model", self._models), known_definitions(CATALOGUE))
         except ModelIsMalformed as refused:
             raise settings.refused(refused.sentence("en")) from refused
         told = settings.get("reasons", dict)
@@ -146,10 +146,6 @@ class ModelKind:
         if isinstance(model, LogisticModel):
             return PreparedLogistic(**made)
         return PreparedModel(**made)
-
-
-def _definitions() -> dict[str, str]:
-    return {name: definition_hash(feature) for name, feature in CATALOGUE.items()}
 
 
 def _explainer(model: GbmModel | LogisticModel) -> Explain:
