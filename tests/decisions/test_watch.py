@@ -39,7 +39,7 @@ from steelyard.decisions.service import watch
 from steelyard.decisions.service.log import DecisionLog
 from steelyard.decisions.store import folds
 from steelyard.decisions.store import watch as store
-from steelyard.decisions.store.folds import HeardFold, Telling
+from steelyard.decisions.store.folds import HeardFold, Telling, Told
 from steelyard.decisions.store.watch import Span, Which
 from tests.conftest import START
 
@@ -277,7 +277,9 @@ def test_an_alert_is_one_case_however_often_it_is_found(database: Database) -> N
     with database.reading() as connection:
         page = reading.list_cases(connection, reading.CaseFilter(kind="decisions.drift"), now=START)
         (found,) = watch.read_drift(connection)
+        file = reading.read_file(connection, page.items[0].id)
     (case,) = page.items
+    assert [note.text.split(": ")[0] for note in file.notes] == sorted(map(str, days))
     assert case.subject == "drift:card_payment/distribution/customer_payment_sum_1d"
     assert (case.state, case.signals) == (CaseState.OPEN, len(days))
     (row,) = [one for one in found.findings if one.level == "alert"]
@@ -332,25 +334,31 @@ def test_the_reference_begins_anew_when_people_say_so(database: Database) -> Non
 # --- labels --------------------------------------------------------------------------------------
 
 
-def tell(database: Database, log: DecisionLog, told: list[tuple[str, bool]], after: int) -> None:
+def tell(
+    database: Database, log: DecisionLog, told: list[tuple[str, bool, int]], after: int
+) -> None:
     """Tell labels, and fold them, as consumer and owner do."""
     with database.unit_of_work() as unit:
         folds.insert(
             unit.connection,
             [
-                Telling(n, "label", "card_payment", event, 0,
+                Telling(n, "label", "card_payment", event, at_ms,
                         {"field": "is_fraud", "value": int(is_bad), "customer": None})
-                for n, (event, is_bad) in enumerate(told, 1)
+                for n, (event, is_bad, at_ms) in enumerate(told, 1)
             ],
         )  # fmt: skip
-        heard = folds.read_told(unit.connection, after=0, limit=len(told))
+        rows = unit.execute(
+            "SELECT arrival, what, kind, event_id, at_ms, content FROM decisions.told ORDER BY 1"
+        )
+        heard = [Told(*row) for row in rows]
     log.write([HeardFold(one, after + n) for n, one in enumerate(heard, 1)])
 
 
 def test_recall_and_calibration_wait_for_labels(database: Database) -> None:
     policy = delivered_policies()["card_payment"]
     log = DecisionLog(database, holder="a")
-    made, told = [], []
+    made: list[Decision] = []
+    told: list[tuple[str, bool, int]] = []
     sequence = 0
     for n in range(25):
         for k in range(12):
@@ -364,7 +372,10 @@ def test_recall_and_calibration_wait_for_labels(database: Database) -> None:
             )  # fmt: skip
             if is_bad:
                 # Told twice: what was told last counts.
-                told += [(f"e{sequence}", False), (f"e{sequence}", True)]
+                told += [(f"e{sequence}", False, 0), (f"e{sequence}", True, 0)]
+            elif k == 11:
+                # Told when the labels of the day had had their time, and so not counted.
+                told.append((f"e{sequence}", True, noon(on(n + LABEL_DELAY_DAYS + 1))))
     log.write(made)
     tell(database, log, told, sequence)
 

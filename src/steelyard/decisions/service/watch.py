@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -17,7 +18,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from steelyard.base import Database, UnitOfWork
-from steelyard.cases import open_case, registry
+from steelyard.cases import open_case, registry, working
 from steelyard.decisions.model.drift import Drift, Finding, Level, distribution_drift
 from steelyard.decisions.model.explanation import chances, models_of
 from steelyard.decisions.model.policy import CompiledPolicy
@@ -302,13 +303,23 @@ def _alert(unit: UnitOfWork, which: Which, day: date, found: Finding) -> UUID:
     """Put a finding before people; the same subject found again joins the open case."""
     about = f"{which.scene}/{found.drift.value}/{_plain(found.subject)}"
     policy = _plain(which.policy)
+    source = f"finding:{day}/{policy}/{about}"[:_LONGEST]
     opened = open_case(
         unit,
         DRIFT.name,
         f"drift:{about}"[:_LONGEST],
-        source=f"finding:{day}/{policy}/{about}"[:_LONGEST],
+        source=source,
         links=(f"policy:{policy.removeprefix('policy.')}",),
         priority=registry.Priority.HIGH if found.drift is Drift.RECALL else None,
+    )
+    text = f"{day}: {found.en}\n{found.zh}"
+    working.attach(
+        unit,
+        opened.case.id,
+        text,
+        kind="finding",
+        reference=source,
+        content_hash=sha256(text.encode()).hexdigest(),
     )
     return opened.case.id
 

@@ -15,6 +15,7 @@ import msgspec
 import sqlalchemy as sa
 
 from steelyard.decisions.model.watch import (
+    LABEL_DELAY_DAYS,
     OUTCOME,
     SCORE,
     Bins,
@@ -71,6 +72,10 @@ _NUMBER = (
 
 def _given(which: Which, span: Span) -> dict[str, Any]:
     return {**which._asdict(), "first": span.first, "last": span.last}
+
+
+def _given_labels(which: Which, day: date) -> dict[str, Any]:
+    return {**_given(which, Span(day, day)), "delay": LABEL_DELAY_DAYS + 1}
 
 
 # --- reading the log -----------------------------------------------------------------------------
@@ -226,10 +231,12 @@ def _array(values: Iterable[object] | None) -> str | None:
 _LABELLED = (
     "SELECT event_id, bool_or(is_bad) AS is_bad FROM (SELECT DISTINCT ON"
     " (event_id, content ->> 'field') event_id, content ->> 'value' IN ('true', '1') AS is_bad"
-    " FROM decisions.heard WHERE what = 'label' AND kind = :scene"
+    " FROM decisions.heard WHERE what = 'label' AND kind = :scene AND at_ms < 1000 * extract(epoch"
+    " FROM (CAST(:first AS timestamp) + make_interval(days => :delay)) AT TIME ZONE :zone)"
     " ORDER BY event_id, content ->> 'field', fold_seq DESC) l GROUP BY event_id"
 )
-"""What is known of each event at last; bad is what any of its labels calls so."""
+"""What was known of each event once labels had their time; bad is what any of its labels calls so.
+What is told later is not counted, whenever this is computed."""
 
 
 def count_caught(connection: sa.Connection, which: Which, day: date) -> tuple[int, int, int, int]:
@@ -244,7 +251,7 @@ def count_caught(connection: sa.Connection, which: Which, day: date) -> tuple[in
             f" FROM decisions.log JOIN ({_LABELLED}) k ON k.event_id = asked AND k.is_bad"
             f" WHERE {_OF}) x"
         ),
-        _given(which, Span(day, day)),
+        _given_labels(which, day),
     ).one()
     return row.bad, row.caught, int(row.loss), int(row.stopped)
 
@@ -268,7 +275,7 @@ def passed_inputs(
             f" ON k.event_id = asked WHERE {_OF} AND outcome IN {_PASSED}"
             f" ORDER BY id LIMIT {SAMPLE}) p OFFSET 0) x"
         ),
-        {**_given(which, Span(day, day)), "names": list(names)},
+        {**_given_labels(which, day), "names": list(names)},
     )
     return [(row.inputs, row.is_bad) for row in rows]
 
