@@ -25,7 +25,7 @@ from steelyard.kernel import Refusal, RefusalKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from steelyard.decisions.backtest import CompiledPolicy, LossRule, Past
+    from steelyard.decisions.backtest import Backtest, CompiledPolicy, LossRule, Past
 
     Progress = Callable[[str, int, int], None]
 
@@ -150,7 +150,6 @@ def run(
     if (data is not None) + log + sample != 1:
         raise NothingToTestOn
     from steelyard.decisions import backtest as tests
-    from steelyard.decisions.backtest import report
 
     names = [policy or scene]
     if names == [None]:
@@ -176,7 +175,7 @@ def run(
         with bars() as progress:
             past = _past(tested, other, (data, log), (loss, seed, mature_days), progress)
             found = tests.backtest(past, tested, other, plan, progress)
-        told = report.as_data(found)
+        told = tests.as_data(found)
         made.append(told)
         if out_folder is not None:
             _keep(found, told, out_folder / tested.scene if len(names) > 1 else out_folder)
@@ -185,7 +184,8 @@ def run(
     elif len(made) == 1:
         _tell(made[0])
     else:
-        _summarise(made)
+        _table(*tests.summary(made), made[0]["source"])
+        out.print(made[0]["notes"][0], highlight=False, soft_wrap=True)
 
 
 @app.command("compare")
@@ -195,9 +195,9 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Put the policies of two runs side by side; they have to have tested the same events."""
-    from steelyard.decisions.backtest import report
+    from steelyard.decisions import backtest as tests
 
-    heads, rows = report.compare(report.read(first), report.read(second))
+    heads, rows = tests.compare_runs(tests.read_run(first), tests.read_run(second))
     if as_json:
         print_json([dict(zip(("figure", "first", "second"), row, strict=True)) for row in rows])
     else:
@@ -301,30 +301,22 @@ def _utc(day: datetime | None) -> datetime | None:
 # -- what is shown -------------------------------------------------------------------------------
 
 
-def _keep(found: Any, told: dict[str, Any], folder: Path) -> None:
-    from steelyard.decisions.backtest import plots, report
+def _keep(found: Backtest, told: dict[str, Any], folder: Path) -> None:
+    from steelyard.decisions import backtest as tests
 
-    report.write(told, folder)
-    drawn = plots.draw(found, folder)
+    tests.write_run(told, folder)
+    drawn = tests.draw(found, folder)
     without = "" if drawn else ", without plots: matplotlib is not installed"
     err.print(f"kept in {folder}{without}", highlight=False, soft_wrap=True)
 
 
 def _tell(told: dict[str, Any]) -> None:
-    from steelyard.decisions.backtest import report
+    from steelyard.decisions import backtest as tests
 
-    tested = told["tested"]
-    _table(
-        *report.figures(told),
-        f"{told['scene']}: {tested['events']:,} events tested, {tested['bad']:,} bad,"
-        f" {tested['first']} to {tested['last']}; {told['source']}",
-    )
-    _table(*report.swaps(told), "swap set")
-    if told["thresholds"] is not None:
-        _table(*report.front(told), "Pareto set of thresholds, chosen on the earlier part")
-    _table(*report.rules(told), "rules")
-    for note in (*told["notes"], report.assumed(told["assumed"]), report.speed(told)):
-        out.print(note.strip(), highlight=False, soft_wrap=True)
+    for title, (heads, rows) in tests.tables(told):
+        _table(heads, rows, title)
+    for one in tests.remarks(told):
+        out.print(one, highlight=False, soft_wrap=True)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
@@ -338,26 +330,3 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> N
         as_json=False,
         title=title,
     )
-
-
-def _summarise(made: list[dict[str, Any]]) -> None:
-    from steelyard.decisions.backtest import report
-
-    rows = [
-        (
-            one["scene"],
-            f"{one['tested']['events']:,}",
-            f"{one['tested']['bad']:,}",
-            report.money(one["policy"]["loss_minor"]),
-            report.money(one["policy"]["let_through_minor"]),
-            report.share(one["policy"]["loss_recall"]),
-            report.share(one["policy"]["good_disturbed"]),
-            report.share(one["policy"]["good_declined"]),
-            f"{one['latency']['row_cpu_p99_us']:.0f} µs",
-        )
-        for one in made
-    ]
-    heads = ("scene", "tested", "bad", "loss without", "loss with", "loss met", "good disturbed",
-             "good declined", "CPU p99")  # fmt: skip
-    _table(heads, rows, made[0]["source"])
-    out.print(made[0]["notes"][0], highlight=False, soft_wrap=True)

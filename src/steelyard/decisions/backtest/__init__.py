@@ -5,12 +5,16 @@ precision, review load, latency, and thresholds that are chosen on earlier days 
 A past is made by `read_handbook` (files, extra `columns`), `read_log` or `make_sample`.
 """
 
-from steelyard.decisions.backtest import plots, report
 from steelyard.decisions.backtest.handbook import read_handbook
 from steelyard.decisions.backtest.log import read_log
 from steelyard.decisions.backtest.measures import COSTS, Assumed
 from steelyard.decisions.backtest.past import LOSSES, LossRule, Past
+from steelyard.decisions.backtest.plots import draw
 from steelyard.decisions.backtest.policies import ScenesDiffer, delivered, find_policy
+from steelyard.decisions.backtest.report import as_data, remarks, summary, tables
+from steelyard.decisions.backtest.report import compare as compare_runs
+from steelyard.decisions.backtest.report import read as read_run
+from steelyard.decisions.backtest.report import write as write_run
 from steelyard.decisions.backtest.run import NOTHING, Backtest, Plan, backtest
 from steelyard.decisions.backtest.samples import SAMPLES, make_sample
 from steelyard.decisions.model.policy import CompiledPolicy
@@ -29,12 +33,18 @@ __all__ = [
     "Past",
     "Plan",
     "ScenesDiffer",
+    "as_data",
     "backtest",
+    "compare_runs",
     "delivered",
+    "draw",
     "find_policy",
     "make_sample",
-    "plots",
     "read_handbook",
     "read_log",
-    "report",
+    "read_run",
+    "remarks",
+    "summary",
+    "tables",
+    "write_run",
 ]

@@ -7,7 +7,7 @@ what a second factor does not stop after `step_up`, what people do not find afte
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -243,8 +243,3 @@ def moves(before: Integers, after: Integers) -> list[tuple[str, str, int]]:
         for place, count in enumerate(counts)
         if count and place // many != place % many
     ]
-
-
-def shown_ranks(ranks: Sequence[AtRank]) -> str:
-    """Return precision among the k highest scores, in words."""
-    return ", ".join(f"{one.precision:.1%} of {one.k:,}" for one in ranks)

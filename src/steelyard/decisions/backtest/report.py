@@ -426,6 +426,48 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def tables(data: Mapping[str, Any]) -> list[tuple[str, Table]]:
+    """Return what a terminal shows of a run: tables with their titles."""
+    tested = data["tested"]
+    made = [
+        (
+            f"{data['scene']}: {tested['events']:,} events tested, {tested['bad']:,} bad,"
+            f" {tested['first']} to {tested['last']}; {data['source']}",
+            figures(data),
+        ),
+        ("swap set", swaps(data)),
+    ]
+    if data["thresholds"] is not None:
+        made.append(("Pareto set of thresholds, chosen on the earlier part", front(data)))
+    return [*made, ("rules", rules(data))]
+
+
+def remarks(data: Mapping[str, Any]) -> list[str]:
+    """Return the sentences that belong to the tables of a run."""
+    return [*data["notes"], assumed(data["assumed"]).strip(), speed(data).strip()]
+
+
+def summary(runs: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a line for each of several runs."""
+    heads = ("scene", "tested", "bad", "loss without", "loss with", "loss met", "good disturbed",
+             "good declined", "CPU p99")  # fmt: skip
+    rows = [
+        (
+            one["scene"],
+            f"{one['tested']['events']:,}",
+            f"{one['tested']['bad']:,}",
+            money(one["policy"]["loss_minor"]),
+            money(one["policy"]["let_through_minor"]),
+            share(one["policy"]["loss_recall"]),
+            share(one["policy"]["good_disturbed"]),
+            share(one["policy"]["good_declined"]),
+            f"{one['latency']['row_cpu_p99_us']:.0f} µs",
+        )
+        for one in runs
+    ]
+    return heads, rows
+
+
 # -- files ---------------------------------------------------------------------------------------
 
 
