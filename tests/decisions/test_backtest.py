@@ -29,6 +29,7 @@ from steelyard.decisions.backtest import (
     find_policy,
     judging,
     make_sample,
+    report,
 )
 from steelyard.decisions.backtest.judging import NO_SCORE, judge
 from steelyard.decisions.backtest.measures import measure
