@@ -399,7 +399,7 @@ def test_who_decides_may_not_have_seen_the_clock_move() -> None:
 def test_the_clock_is_left_as_it_was_found() -> None:
     platform = Platform(lenient)
     carry(platform, plan_of(AttackKind.CARD_TESTING))
-    assert platform.speeds == [900.0, 7_200.0, 120.0]
+    assert platform.speeds == [900.0, 1_800.0, 120.0]
 
     def broken(scene: str, asked: Mapping[str, Any]) -> str:
         raise KeyboardInterrupt

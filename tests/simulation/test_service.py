@@ -19,6 +19,7 @@ from steelyard.base import (
     Verdict,
 )
 from steelyard.base.crypto import Keyring
+from steelyard.decisions import DecisionIsExpired, Use
 from steelyard.kernel import SteppingClock
 from steelyard.ledger import (
     AccountKind,
@@ -364,6 +365,26 @@ def test_each_payment_of_a_batch_is_judged_by_what_is_left(shopper: Shopper) -> 
     told = shopper.told()
     assert [UUID(payload["payment"]) for _, payload in told] == [order.id for order in orders]
     assert [payload.get("reason") for _, payload in told] == [a.reason for a in answers]
+
+
+def test_a_decision_that_has_expired_declines_its_payment_alone(
+    shopper: Shopper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = [shopper.order(100), shopper.order(200), shopper.order(300)]
+    verdicts = [Verdict(Outcome.APPROVE, "p@1", decision_id=order.id) for order in orders]
+    consumed: list[UUID] = []
+
+    def consume(unit: Any, uses: Sequence[Use]) -> None:
+        if any(use.id == orders[1].id for use in uses):
+            raise DecisionIsExpired(id=orders[1].id, expired_at="then")
+        consumed.extend(use.id for use in uses)
+
+    monkeypatch.setattr(cards, "consume_all", consume)
+    told = shopper.database.transact(lambda unit: cards.pay_by_card(unit, orders, verdicts))
+    assert [answer.reason for answer in told] == [None, "decision_is_expired", None]
+    assert consumed == [orders[0].id, orders[2].id]
+    assert shopper.balance(shopper.account) == 99_600
+    assert shopper.told()[1][1]["reason"] == "decision_is_expired"
 
 
 def test_a_payment_sent_again_is_accepted_and_told_once(shopper: Shopper) -> None:

@@ -60,7 +60,6 @@ ON_DECISIONS = (
     OwnerIsAway,
     DecisionIsUnknown,
     DecisionDoesNotLetPass,
-    DecisionIsExpired,
     DecisionIsUsed,
 )
 """What the gate, and the consumption of what it said, can refuse."""
@@ -119,8 +118,8 @@ def pay_by_card(
     ----------
     orders : at most 1,000, in the order in which they happened
     verdicts : what the gate said to each; its cause becomes the cause of the transfer. Only
-        `approve` lets a payment through: nobody stands at a terminal to prove more or to wait for
-        a review
+        `approve` lets a payment through, and only until it expires: nobody stands at a terminal to
+        prove more or to wait for a review
 
     Returns
     -------
@@ -137,19 +136,23 @@ def pay_by_card(
     reasons = [
         _why_not(order, verdict, parties) for order, verdict in zip(orders, verdicts, strict=True)
     ]
+    expired = _consume(
+        unit,
+        [
+            Use(verdict.decision_id, f"transfer:{order.id}", order.amount_minor)
+            for order, verdict, reason in zip(orders, verdicts, reasons, strict=True)
+            if reason is None and verdict.decision_id is not None
+        ],
+    )
+    reasons = [
+        DecisionIsExpired.code if reason is None and verdict.decision_id in expired else reason
+        for verdict, reason in zip(verdicts, reasons, strict=True)
+    ]
     passing = [
         (order, verdict)
         for order, verdict, reason in zip(orders, verdicts, reasons, strict=True)
         if reason is None
     ]
-    consume_all(
-        unit,
-        [
-            Use(verdict.decision_id, f"transfer:{order.id}", order.amount_minor)
-            for order, verdict in passing
-            if verdict.decision_id is not None
-        ],
-    )
     judged = iter(
         post(
             unit,
@@ -252,6 +255,24 @@ def _why_not(order: CardOrder, verdict: Verdict, parties: Mapping[str, UUID]) ->
     if verdict.outcome is not GateOutcome.APPROVE:
         return verdict.reasons[0] if verdict.reasons else verdict.outcome.value
     return _unknown(order, parties)
+
+
+def _consume(unit: UnitOfWork, uses: Sequence[Use]) -> set[UUID]:
+    """Use the decisions up, and return those that it is too late for.
+
+    A payment that was decided about, and comes again long after because nobody answered, is a
+    declined payment: the rest of its batch goes on.
+    """
+    expired: set[UUID] = set()
+    try:
+        consume_all(unit, uses)
+    except DecisionIsExpired:
+        for use in uses:
+            try:
+                consume_all(unit, [use])
+            except DecisionIsExpired:
+                expired.add(use.id)
+    return expired
 
 
 def _about(order: CardOrder, parties: Mapping[str, UUID]) -> dict[str, Any]:
