@@ -21,6 +21,7 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 READS_WITH_A_BODY = (
     "POST /v1/parties/search",
     "POST /v1/experiments/{name}/assign",
+    "POST /v1/policies/{scene}/check",
     "POST /v1/decisions/{scene}",  # a write whose key is the id of the event
 )
 WRITES = ("post", "put", "patch", "delete")

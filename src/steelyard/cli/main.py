@@ -14,8 +14,10 @@ from steelyard.cli import (
     features,
     imports,
     ledger,
+    lists,
     models,
     parties,
+    policies,
     risk,
     simulate,
     watch,
@@ -41,6 +43,8 @@ app.add_typer(features.app, name="features")
 app.add_typer(decisions.app, name="decisions")
 app.add_typer(risk.app, name="risk")
 app.add_typer(backtest.app, name="backtest")
+app.add_typer(policies.app, name="policies")
+app.add_typer(lists.app, name="lists")
 app.add_typer(models.app, name="models")
 app.add_typer(watch.app, name="watch")
 app.add_typer(cases.app, name="cases")

@@ -49,6 +49,16 @@ TAGS: Final = (
         "特征：客户、卡、设备与地点的指标及其时效。",
     ),
     (
+        "policies",
+        "Policies: drafted, checked, tried in the shadow, put in force by two people; stopped.",
+        "策略：起草、检查、影子运行、双人生效与停用。",
+    ),
+    (
+        "lists",
+        "Lists that policies ask: who is blocked, allowed or watched, and until when.",
+        "名单：供策略查询的黑、白与关注名单及其期限。",
+    ),
+    (
         "models",
         "Trained models and scorecards with their cards; a second person lets policies use them.",
         "模型：训练完成的模型与评分卡及其模型卡，经第二人批准后供策略使用。",
