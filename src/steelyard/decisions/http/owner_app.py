@@ -29,6 +29,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PREFIX = "/v1/decisions/"
 BATCHES = "/v1/batches/"
+STATE = "/v1/state"
+"""Tells up to where the owner has folded, and the digest of its state: a proof that takes long."""
 TICKET = b"x-steelyard-ticket"
 MAX_BATCH_BODY = 8 * 1024 * 1024
 _JSON = (b"content-type", b"application/json")
@@ -81,6 +83,10 @@ class OwnerApp:
             await self._answer_all(path.removeprefix(BATCHES), receive, send)
         elif scope["method"] == "POST" and path.startswith(PREFIX):
             await self._answer(path.removeprefix(PREFIX), receive, send)
+        elif scope["method"] == "GET" and path == STATE:
+            state = self._owner.engine.state
+            told = {"folded_to": state.sequence, "digest": state.digest, "epoch": self._owner.epoch}
+            await _respond(send, 200, _ENCODER.encode(told), _JSON)
         else:
             await _respond(send, 404, b"", _JSON)
 
