@@ -40,6 +40,24 @@ def test_numbers_chart_and_table_come_alive(open_page: Opener, address: str, clo
     assert page.locator("#chart svg rect.unknown").count() == 1, "the past was not observed"
 
 
+def test_decisions_are_shown_with_their_reasons(
+    open_page: Opener, address: str, clock: Clock
+) -> None:
+    page = open_page(address, locale="zh-CN")
+    rows = page.locator("#decisions tr")
+    expect(rows).to_have_count(10)
+    expect(page.locator("#shares-said li").first).to_have_text("通过 92.4%")
+    expect(page.locator("#shares span")).to_have_count(4)
+    link = rows.first.locator("a")
+    before = link.get_attribute("href") or ""
+    assert re.fullmatch("/v1/decisions/[0-9a-f-]{36}", before)
+    assert {"设备首次使用。"} <= set(page.locator("#decisions .reasons span").all_inner_texts())
+    clock.now += 20
+    expect(link).not_to_have_attribute("href", before)
+    expect(rows).to_have_count(10)
+    expect(page.locator("#decisions-aside")).to_contain_text("每秒 3 笔")
+
+
 def test_money_has_the_decimals_of_its_currency(open_page: Opener, address: str) -> None:
     page = open_page(address)
     expect(page.locator("#movements tr")).to_have_count(20)

@@ -23,16 +23,31 @@ from steelyard.web.live.source import Glance
 from steelyard.web.live.wire import (
     BalanceOut,
     ConsumerOut,
+    DecisionOut,
     EntryOut,
     FactOut,
     MovementDetailOut,
     MovementOut,
+    OutcomeOut,
+    ReasonOut,
     decimal_text,
 )
 from steelyard.web.platform import SteelyardPlatform, open_platform
 from tests.conftest import Store
 
 BEARER = "Bearer development-key-of-the-tests"
+
+
+OUTCOMES = tuple(
+    OutcomeOut(outcome=outcome, times=times)
+    for outcome, times in (("approve", 462), ("step_up", 21), ("review", 11), ("decline", 6))
+)
+REASONS = (
+    ReasonOut(code="device_is_new", en="The device is new to us.", zh="设备首次使用。"),
+    ReasonOut(
+        code="many_places", en="Many different places in one day.", zh="一天内涉及商户过多。"
+    ),
+)
 
 
 class MovementIsUnknown(Refusal):
@@ -104,6 +119,8 @@ class Town:
             accounts=0 if self.is_empty else 4500,
             movements=tuple(new),
             positions={"client": self._micros(newest[0])} if newest else {},
+            outcomes=() if self.is_empty else OUTCOMES,
+            decided=tuple(self._decision(n) for n in range(made, max(made - 10, 0), -1)),
         )
 
     def movement(self, book: str, id: UUID) -> MovementDetailOut:
@@ -158,10 +175,21 @@ class Town:
 
     def _sample(self) -> Sample:
         made = self._made()
-        return Sample(self.now(), made, 2 * made, 4)
+        return Sample(self.now(), made, 2 * made, 4, made)
 
     def _id(self, n: int) -> UUID:
         return UUID(int=0x0195556E7A007CC398C400000000_0000 + n)
+
+    def _decision(self, n: int) -> DecisionOut:
+        outcome = OUTCOMES[n % 7 % len(OUTCOMES)].outcome
+        return DecisionOut(
+            id=str(self._id(500_000 + n)),
+            at=self.began + timedelta(seconds=40 * n),
+            scene=("card_payment", "card_payment", "log_in", "withdrawal")[n % 4],
+            outcome=outcome,
+            score=n * 37 % 1000 if n % 9 else None,
+            reasons=[] if outcome == "approve" else list(REASONS[: 1 + n % 2]),
+        )
 
     def _micros(self, movement: MovementOut) -> int:
         whole = int(movement.at.replace(microsecond=0).timestamp())

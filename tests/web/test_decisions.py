@@ -64,6 +64,20 @@ def test_an_answer_tells_its_reasons_in_the_language_of_the_reader(house: House)
     assert {name: shown[name] for name in answers[3]} == answers[3]
     listed = house.client.get("/v1/decisions", headers={"accept-language": "zh"}).json()["items"]
     assert [one["texts"] for one in listed] == [["短时间内付款次数过多。"], [], [], []]
+    live = house.client.get("/v1/live/summary").json()["decisions"]
+    assert live["made"] == 4
+    assert live["outcomes"] == [
+        {"outcome": "approve", "times": 3},
+        {"outcome": "decline", "times": 1},
+    ]
+    assert [one["id"] for one in live["newest"]] == [one["id"] for one in listed]
+    assert live["newest"][0]["reasons"] == [
+        {
+            "code": "too_many_payments",
+            "en": "Many payments in a short time.",
+            "zh": "短时间内付款次数过多。",
+        }
+    ]
     assert house.count() == 4
 
 

@@ -34,6 +34,7 @@ from steelyard.decisions.service.log import (
     verify_log,
 )
 from steelyard.decisions.service.owner import Owner, Place, wanted_of
+from steelyard.decisions.service.present import Present, count_decisions, present_decisions
 from steelyard.decisions.service.proof import PolicyIsUnknown, replay_decision
 from steelyard.decisions.service.tending import tend
 from steelyard.decisions.store.log import Line
@@ -75,6 +76,7 @@ __all__ = [
     "Place",
     "Policy",
     "PolicyIsUnknown",
+    "Present",
     "QuestionIsTooLarge",
     "SceneIsUnknown",
     "TenureIsOver",
@@ -84,6 +86,7 @@ __all__ = [
     "challenges",
     "consume",
     "consume_all",
+    "count_decisions",
     "facts",
     "guards",
     "keep_trail",
@@ -91,6 +94,7 @@ __all__ = [
     "lists",
     "newest_decisions",
     "policies",
+    "present_decisions",
     "read_decision",
     "registry",
     "replay_decision",

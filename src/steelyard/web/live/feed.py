@@ -22,6 +22,7 @@ from steelyard.web.live.source import ROWS, Glance, LiveSource
 from steelyard.web.live.wire import (
     ClockOut,
     CountsOut,
+    DecisionsOut,
     LagOut,
     MovementOut,
     MovementsOut,
@@ -297,6 +298,12 @@ class Feed:
             clock=ClockOut(business_at=glance.business_at, speed=glance.speed),
             payments=_rate(minute, five, of="transfers"),
             events=_rate(minute, five, of="facts"),
+            decisions=DecisionsOut(
+                rate=_rate(minute, five, of="decisions"),
+                made=glance.sample.decisions,
+                outcomes=list(glance.outcomes),
+                newest=list(glance.decided),
+            ),
             lag=LagOut(
                 events=max((c.events for c in glance.consumers), default=0),
                 consumers=list(glance.consumers),

@@ -22,20 +22,23 @@ class Sample:
     at : real instant, seconds since 1970
     transfers, facts : how many there were
     lag_events : of the consumer most behind; None when nobody looked
+    decisions : how many there were
     """
 
     at: float
     transfers: int
     facts: int
     lag_events: int | None = None
+    decisions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Transfers and facts per second, and the seconds that they were counted over."""
+    """Transfers, facts and decisions per second, and the seconds that they were counted over."""
 
     transfers: float | None
     facts: float | None
+    decisions: float | None
     over_s: float
 
 
@@ -77,14 +80,17 @@ class Pulse:
     def rates(self, window_s: float) -> Rates:
         """Return the rates over the last `window_s` seconds, or as much of them as is known."""
         if not self._samples:
-            return Rates(None, None, 0.0)
+            return Rates(None, None, None, 0.0)
         last = self._samples[-1]
         first = next(s for s in self._samples if s.at >= last.at - window_s)
         over = last.at - first.at
         if over < 1:
-            return Rates(None, None, 0.0)
+            return Rates(None, None, None, 0.0)
         return Rates(
-            (last.transfers - first.transfers) / over, (last.facts - first.facts) / over, over
+            (last.transfers - first.transfers) / over,
+            (last.facts - first.facts) / over,
+            (last.decisions - first.decisions) / over,
+            over,
         )
 
     def points(self, count: int = POINTS) -> list[Point]:

@@ -6,13 +6,13 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from steelyard import events, ledger, parties
+from steelyard import decisions, events, ledger, parties
 from steelyard.base import StoredBusinessClock
 from steelyard.base.http import Platform
 from steelyard.kernel import Currency, encode_cursor
@@ -20,10 +20,13 @@ from steelyard.web.live.pulse import Sample
 from steelyard.web.live.wire import (
     BalanceOut,
     ConsumerOut,
+    DecisionOut,
     EntryOut,
     FactOut,
     MovementDetailOut,
     MovementOut,
+    OutcomeOut,
+    ReasonOut,
     decimal_text,
 )
 
@@ -40,6 +43,8 @@ class Glance:
     balances : one row for each book and currency
     movements : newest first; only those after the positions that were asked for
     positions : book to the recording instant of its newest movement, microseconds since 1970
+    outcomes : how often each is among the last decisions, in the order of severity
+    decided : the last decisions, newest first
     """
 
     sample: Sample
@@ -51,6 +56,8 @@ class Glance:
     accounts: int
     movements: tuple[MovementOut, ...]
     positions: Mapping[str, int]
+    outcomes: tuple[OutcomeOut, ...]
+    decided: tuple[DecisionOut, ...]
 
 
 class LiveSource(Protocol):
@@ -70,6 +77,9 @@ class LiveSource(Protocol):
 
 
 ROWS = 20
+_DECIDED = 10
+_REASONS = 3
+_SEVERITY = ("approve", "limit", "step_up", "hold", "review", "decline")
 _MOVES = frozenset({ledger.Kind.SINGLE, ledger.Kind.POST, ledger.Kind.REVERSAL})
 _FACTS_READ = 1_000
 _BALANCES_FOR_S = 2.0
@@ -79,7 +89,7 @@ _SPEED = sa.text("SELECT speed FROM base.clock")
 
 
 class DoorSource:
-    """Looks through the doors of `ledger`, `events` and `parties`.
+    """Looks through the doors of `ledger`, `decisions`, `events` and `parties`.
 
     Parameters
     ----------
@@ -106,6 +116,7 @@ class DoorSource:
             lag = max((one.events for one in consumers), default=0)
             clock = self.database.clock
             is_stored = isinstance(clock, StoredBusinessClock)
+            decided = decisions.present_decisions(connection, lines=_DECIDED)
             speed = connection.execute(_SPEED).scalar() if is_stored else None
             return Glance(
                 sample=replace(_sample(connection, books), lag_events=lag),
@@ -117,6 +128,12 @@ class DoorSource:
                 accounts=sum(book.accounts for book in books),
                 movements=_movements(connection, books, after),
                 positions={book.id: book.last_at for book in books},
+                outcomes=tuple(
+                    OutcomeOut(outcome=outcome, times=decided.outcomes[outcome])
+                    for outcome in _SEVERITY
+                    if outcome in decided.outcomes
+                ),
+                decided=tuple(_decision(line.decision) for line in decided.newest),
             )
 
     def movement(self, book: str, id: UUID) -> MovementDetailOut:
@@ -166,11 +183,30 @@ def _sample(connection: sa.Connection, books: Sequence[ledger.Book]) -> Sample:
         at=time.time(),
         transfers=sum(book.transfers for book in books),
         facts=newest[0].sequence if newest else 0,
+        decisions=decisions.count_decisions(connection),
     )
 
 
 def _count_parties(connection: sa.Connection) -> int:
     return sum(parties.registry.count_parties(connection).values())
+
+
+def _decision(one: decisions.Decision) -> DecisionOut:
+    return DecisionOut(
+        id=str(one.id),
+        at=datetime.fromtimestamp(one.asked.at_ms / 1_000, UTC),
+        scene=one.asked.scene,
+        outcome=one.outcome,
+        score=one.score,
+        reasons=[
+            ReasonOut(
+                code=code,
+                en=decisions.text_of(code, "en"),
+                zh=decisions.text_of(code, "zh-CN"),
+            )
+            for code in one.reasons[:_REASONS]
+        ],
+    )
 
 
 def _consumer(state: events.ConsumerState) -> ConsumerOut:

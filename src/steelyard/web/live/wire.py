@@ -79,6 +79,43 @@ class TrialBalanceOut(BaseModel):
     rows: list[BalanceOut]
 
 
+class ReasonOut(BaseModel):
+    """A reason of a decision with what a customer is told of it."""
+
+    code: str = Field(examples=["device_is_new"])
+    en: str = Field(examples=["The device is new to us."])
+    zh: str = Field(examples=["设备首次使用。"])
+
+
+class DecisionOut(BaseModel):
+    """A decision that was made just now."""
+
+    id: str = Field(examples=[_ID])
+    at: datetime = Field(examples=["2026-03-02T09:00:00Z"], description="of the event")
+    scene: str = Field(examples=["card_payment"])
+    outcome: str = Field(examples=["step_up"])
+    score: int | None = Field(examples=[320])
+    reasons: list[ReasonOut] = Field(description="the weightiest three")
+
+
+class OutcomeOut(BaseModel):
+    """How often an outcome is among the last decisions."""
+
+    outcome: str = Field(examples=["approve"])
+    times: int = Field(examples=[471])
+
+
+class DecisionsOut(BaseModel):
+    """What is decided at present."""
+
+    rate: RateOut
+    made: int = Field(examples=[81_220], description="since the beginning")
+    outcomes: list[OutcomeOut] = Field(
+        description="of the last 500 at most, in the order of severity"
+    )
+    newest: list[DecisionOut] = Field(description="the last ten, the newest first")
+
+
 class CountsOut(BaseModel):
     """How many there are; null where it is not counted."""
 
@@ -104,6 +141,7 @@ class SummaryOut(BaseModel):
     clock: ClockOut
     payments: RateOut
     events: RateOut
+    decisions: DecisionsOut
     lag: LagOut
     trial_balance: TrialBalanceOut
     counts: CountsOut

@@ -1,6 +1,7 @@
 // The live page: one stream in, numbers, chart and table out.
 
 import { Chart, spark } from "./chart.js";
+import { Decisions } from "./decisions.js";
 import { Drawer } from "./drawer.js";
 import { count, instant, make, money, rate, shortInstant, time, utc } from "./format.js";
 import { Stream } from "./stream.js";
@@ -13,6 +14,7 @@ const KEPT_POINTS = 90;
 const at = (id) => document.getElementById(id);
 const chart = new Chart(at("chart"), at("chart-said"));
 const drawer = new Drawer(at("drawer"));
+const decisions = new Decisions(at("decisions-card"));
 
 let points = [];
 let rows = new Map();
@@ -95,6 +97,7 @@ function showSummary(summary) {
   tick();
   showRate("payments", summary.payments);
   showRate("events", summary.events);
+  decisions.show(summary.decisions);
   showLag(summary.lag);
   showBalance(summary.trial_balance);
   for (const name of ["parties", "accounts", "transfers", "facts"]) {
