@@ -123,6 +123,8 @@ def _reported(payload: Payload, at_ms: int) -> LabelDraft:
 
 _TELLERS: Mapping[str, Callable[[Payload, int], LabelDraft | None]] = {
     "cases.CaseClosed@1": _closed,
+    # Of the further decisions that joined the case: the same fields.
+    "decisions.DecisionReviewed@1": _closed,
     "simulation.CardPaymentReported@1": _reported,
 }
 HEARD: tuple[str, ...] = (*_READERS, *_TELLERS)
