@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -23,6 +23,8 @@ LETS_PASS = frozenset({"approve", "limit"})
 """The outcomes whose decision a movement of money may consume."""
 LIFE = timedelta(minutes=15)
 """How long a decision may be consumed."""
+_LIFE_MS = LIFE // timedelta(milliseconds=1)
+T = TypeVar("T")
 
 
 class Judgement(NamedTuple):
@@ -183,6 +185,10 @@ def decide(
 ) -> Decision:
     """Put a decision together from what a policy said.
 
+    Parameters
+    ----------
+    values, flags, versions : not changed afterwards, for the decision keeps them
+
     Returns
     -------
     Decision
@@ -195,18 +201,22 @@ def decide(
         asked=asked,
         subject=subject,
         sequence=sequence,
-        values=dict(values),
-        flags=dict(flags),
-        versions=dict(versions),
+        values=_plain(values),
+        flags=_plain(flags),
+        versions=_plain(versions),
         outcome=judged.outcome,
         score=judged.score,
-        reasons=tuple(dict.fromkeys(judged.reasons)),
+        reasons=tuple(dict.fromkeys(judged.reasons)) if judged.reasons else (),
         limit_minor=judged.limit_minor,
         trace=judged.trace,
         degraded=degraded,
         decided_at_ms=decided_at_ms,
-        expires_at_ms=max(asked.at_ms, decided_at_ms) + LIFE // timedelta(milliseconds=1),
+        expires_at_ms=max(asked.at_ms, decided_at_ms) + _LIFE_MS,
     )
+
+
+def _plain(values: Mapping[str, T]) -> dict[str, T]:
+    return values if type(values) is dict else dict(values)
 
 
 def instant(at_ms: int) -> datetime:

@@ -116,7 +116,6 @@ class CompiledPolicy:
     reads: tuple[str, ...] = field(repr=False)
     lists: Mapping[str, str]
     _tell: Callable[[dict[str, Any]], ToldEvaluation] = field(repr=False)
-    _blank: Mapping[str, None] = field(repr=False)
 
     def judge(self, values: Mapping[str, Value]) -> Judgement:
         """Return what the policy says to the fields, features and flags of an event.
@@ -135,7 +134,7 @@ class CompiledPolicy:
             of the fault mode has the reason `policy_failed` and `degraded` with the cause.
         """
         try:
-            told = self._tell({**self._blank, **values})
+            told = self._tell(values if type(values) is dict else dict(values))
         except Exception as error:  # whatever it is, somebody waits for an answer
             return self._failed(f"{type(error).__name__}: {error}", ())
         return self._judged(told)
@@ -233,7 +232,6 @@ def make_policy(
         reads=reads,
         lists=MappingProxyType(lists),
         _tell=compiled.telling(frozenset(reads)),
-        _blank=dict.fromkeys(sorted(compiled.reads - given_by(compiled))),
     )
 
 

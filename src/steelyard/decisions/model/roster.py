@@ -16,7 +16,7 @@ from steelyard.decisions.model.budget import Budget
 from steelyard.decisions.model.compile import Kinds, Prepared, compile_document
 from steelyard.decisions.model.decision import Value, instant
 from steelyard.decisions.model.document import CustomNode, Document, TableNode
-from steelyard.decisions.model.policy import LISTED, CompiledPolicy, given_by
+from steelyard.decisions.model.policy import LISTED, CompiledPolicy
 from steelyard.experiments import Experiment
 from steelyard.kernel import Refusal
 
@@ -300,9 +300,8 @@ def _without(policy: CompiledPolicy, rules: frozenset[str]) -> CompiledPolicy:
     # Hash and content stay those of what was committed: `without` says the rest.
     left = Document(nodes, document.edges, document.content, document.hash)
     compiled = compile_document(left, _Known.kinds(policy))
-    blank = dict.fromkeys(sorted(compiled.reads - given_by(compiled)))
     tell = compiled.telling(frozenset(policy.reads))
-    return replace(policy, compiled=compiled, _tell=tell, _blank=blank)
+    return replace(policy, compiled=compiled, _tell=tell)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,8 @@ class Engine:
         chosen = rules.choose(scene, subject, now_ms)
         policy = chosen.policy
         flags.update(rules.flags(policy, fields, now_ms))
-        values = {name: known.get(name) for name in rules.reads(scene)}
+        names = rules.reads(scene)
+        values = known if len(known) == len(names) else {name: known.get(name) for name in names}
         judged = policy.judge(inputs_of(fields, values, flags))
         decision = decide(
             asked,

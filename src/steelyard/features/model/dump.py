@@ -14,7 +14,7 @@ from steelyard.features.model.definition import Feature
 from steelyard.features.model.event import EventKind
 from steelyard.features.model.layout import EntityLayout, Slot, Track
 from steelyard.features.model.told import ToldWindows
-from steelyard.features.model.window import State
+from steelyard.features.model.window import CLOSED, State
 
 FORM = "steelyard-features-2"
 Noted = Mapping[tuple[str, str], tuple[int, int, tuple[tuple[str, str], ...]]]
@@ -87,8 +87,10 @@ def states(
 def _whole(state: State, layout: EntityLayout) -> list[Any]:
     made: list[Any] = []
     for slot, content in zip(layout.slots, state, strict=True):
-        if slot is Slot.DEQUE:
+        if slot is Slot.DEQUE or slot is Slot.LIST or slot is Slot.TOTALS:
             made.append(list(content))
+        elif slot is Slot.DICT:
+            made.append(dict(content))
         elif slot is Slot.TOLD:
             made.append(None if content is None else content.dump())
         else:
@@ -106,6 +108,10 @@ def load_state(layout: EntityLayout, dumped: list[Any]) -> State:
             state.append(ToldWindows.load(layout.told_at[i], content))
         else:
             state.append(content)
+    for track in layout.tracks:
+        if not state[track.instants]:
+            for number, holds in track.held.items():
+                state[number] = CLOSED[holds]
     return state
 
 

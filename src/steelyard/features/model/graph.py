@@ -119,13 +119,15 @@ class LinkGraph:
         """Take in that a customer came with a thing."""
         root = self._root(customer)
         key = (kind, thing)
+        if key in self._things.get(customer, ()):
+            return
         sharers = self._sharers.setdefault(key, [])
-        if key in self._things.setdefault(customer, set()) or len(sharers) >= SHARERS:
+        if len(sharers) >= SHARERS:
             return
         if sharers:
             self._join(root, self._root(sharers[0]))
         sharers.append(customer)
-        self._things[customer].add(key)
+        self._things.setdefault(customer, set()).add(key)
 
     def mark(self, customer: str, *, is_bad: bool) -> None:
         """Take in that a customer is known as bad, or is so no longer."""

@@ -107,6 +107,20 @@ class Track:
     span: int = 0
 
     @property
+    def held(self) -> dict[int, Slot]:
+        """The slots of what grows with its events; shared empty things until there is one."""
+        found = {self.instants: Slot.LIST}
+        for column in self.columns.values():
+            found |= {slot: Slot.TOTALS for slot in column.totals if slot is not None}
+            if column.values is not None:
+                found[column.values] = Slot.LIST
+        for window in self.windows.values():
+            found |= dict.fromkeys(window.distinct.values(), Slot.DICT)
+            if window.length is not None:
+                found |= dict.fromkeys((*window.low.values(), *window.high.values()), Slot.DEQUE)
+        return found
+
+    @property
     def is_for_ever(self) -> bool:
         """Whether some window has no length, so that the track never vanishes."""
         return any(window.length is None for window in self.windows.values())

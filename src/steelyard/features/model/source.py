@@ -6,6 +6,7 @@ of conditions are handed over as values. No text of a user gets here.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,15 @@ from typing import Any
 from steelyard.features.model import formula
 from steelyard.features.model.definition import Aggregate, Compare, Feature
 from steelyard.features.model.event import EventKind
-from steelyard.features.model.layout import Ask, Column, EntityLayout, ToldTrack, Track, Window
+from steelyard.features.model.layout import (
+    Ask,
+    Column,
+    EntityLayout,
+    Slot,
+    ToldTrack,
+    Track,
+    Window,
+)
 from steelyard.features.model.told import ToldWindows
 from steelyard.features.model.window import ask, enter
 
@@ -21,6 +30,9 @@ _A = Aggregate
 _SUMS = {_A.SUM: "s", _A.MEAN: "ns", _A.STD: "nsq", _A.ZSCORE: "nsq"}
 """Which totals of a column an aggregate is made of."""
 _OPERATORS = {Compare.IS: "==", Compare.IS_NOT: "!=", Compare.AT_LEAST: ">=", Compare.BELOW: "<"}
+
+
+_OPENED = {Slot.LIST: "[]", Slot.TOTALS: "[0]", Slot.DICT: "{}", Slot.DEQUE: "deque()"}
 
 
 @dataclass(slots=True)
@@ -34,6 +46,7 @@ class Ports:
     late : by entity and kind, (state, instant, fields, id) -> values of an event that comes late
     tidy : by entity, drops from a state what no answer looks at
     noted : instant, sequence and entities of an event that can be labelled, by kind and id
+    oldest : their keys in the order in which they were noted
     """
 
     states: Mapping[str, dict[str, Any]]
@@ -41,6 +54,7 @@ class Ports:
     late: Callable[[str, str], Callable[..., Any]]
     tidy: Mapping[str, Callable[[Any], None]]
     noted: MutableMapping[tuple[str, str], tuple[int, int, tuple[tuple[str, str], ...]]]
+    oldest: deque[tuple[str, str]]
 
 
 @dataclass(slots=True)
@@ -138,6 +152,7 @@ def generate(plan: Plan, ports: Ports) -> tuple[Callable[..., dict[str, Any]], s
         writer.put(f"if {' or '.join(f'{e} is None' for e in noted)}:")
         writer.put("    whose = tuple([each for each in whose if each[1] is not None])")
         writer.put(f"{writer.constant(ports.noted)}[key] = (t, s, whose)")
+        writer.put(f"{writer.constant(ports.oldest.append)}(key)")
     ratio = writer.constant(formula.ratio)
     for name in plan.wanted:
         parts = plan.features[name].parts
@@ -150,7 +165,7 @@ def generate(plan: Plan, ports: Ports) -> tuple[Callable[..., dict[str, Any]], s
     arguments = ", ".join(writer.constants)
     head = [f"def make({arguments}):", "    def fold(t, f, id, s):"]
     source = "\n".join([*head, *writer.lines, "    return fold", ""])
-    made: dict[str, Any] = {}
+    made: dict[str, Any] = {"deque": deque}
     exec(compile(source, f"<features of {plan.kind.name}>", "exec"), made)
     function: Callable[..., dict[str, Any]] = made["make"](**writer.constants)
     return function, source
@@ -217,7 +232,9 @@ class _Entity:
         after = [ask_ for ask_ in asks if not ask_.feature.before]
         is_written = self.plan.kind.name in track.kinds
         put(f"a = st[{track.instants}]")
-        if not is_written:
+        if is_written:
+            self._open(track)
+        else:
             put("if a:")
             self.writer.depth += 1
         put("n = len(a)")
@@ -251,16 +268,26 @@ class _Entity:
         for slot in used:
             self.writer.put(f"c{slot} = st[{slot}]")
 
-    def _append(self, track: Track) -> None:
-        put, writer = self.writer.put, self.writer
+    def _open(self, track: Track) -> None:
+        """Ask whether the event fits a track, and give the track lists of its own for it."""
         conditions = []
         for where in track.where:
-            name, constant = f"x_{where.field}", writer.constant(where.value)
+            name, constant = f"x_{where.field}", self.writer.constant(where.value)
             conditions.append(
                 f"{name} is not None and {name} {_OPERATORS[where.compare]} {constant}"
             )
+        put = self.writer.put
         if conditions:
-            put(f"if {' and '.join(conditions)}:")
+            put(f"fits = {' and '.join(conditions)}")
+        put("if fits and not a:" if conditions else "if not a:")
+        for slot, holds in track.held.items():
+            target = f"a = st[{slot}]" if slot == track.instants else f"st[{slot}]"
+            put(f"    {target} = {_OPENED[holds]}")
+
+    def _append(self, track: Track) -> None:
+        put, writer = self.writer.put, self.writer
+        if track.where:
+            put("if fits:")
             writer.depth += 1
         put("a.append(t)", "n += 1")
         if track.is_for_ever:
@@ -275,7 +302,7 @@ class _Entity:
                 for window in mine:
                     self._enter(name, window)
                 writer.depth -= 1
-        if conditions:
+        if track.where:
             writer.depth -= 1
 
     def _add(self, x: str, column: Column) -> None:

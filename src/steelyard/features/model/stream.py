@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -105,8 +105,9 @@ class StreamEngine:
         self._put_out: dict[str, set[str]] = {entity: set() for entity in self.layouts}
         self._round: deque[tuple[str, str]] = deque()
         self._born = 0
-        # The oldest is looked up again and again: a plain dict would search for it.
-        self._noted: OrderedDict[tuple[str, str], tuple[int, int, Owners]] = OrderedDict()
+        self._noted: dict[tuple[str, str], tuple[int, int, Owners]] = {}
+        # Its keys, the oldest first: a dict would have to search for its first.
+        self._oldest: deque[tuple[str, str]] = deque()
         self._note_span = max(
             (told.span for layout in self.layouts.values() for told in layout.told), default=0
         )
@@ -119,6 +120,7 @@ class StreamEngine:
             self._late_fold,
             {entity: self._tidying(entity) for entity in self.layouts},
             self._noted,
+            self._oldest,
         )
         self._asks: dict[tuple[str, str], tuple[Ask, ...]] = {}
         self._folds: dict[str, Callable[..., dict[str, Any]]] = {}
@@ -260,11 +262,11 @@ class StreamEngine:
         while self._most is not None and len(self._round) > self._most:
             self._put_one_out()
         reach = oldest - self._note_span
-        while self._noted:
-            key, (at_ms, _, _) = next(iter(self._noted.items()))
-            if at_ms >= reach:
+        while self._oldest:
+            noted = self._noted.get(self._oldest[0])
+            if noted is not None and noted[0] >= reach:
                 break
-            del self._noted[key]
+            self._noted.pop(self._oldest.popleft(), None)
 
     def _put_one_out(self) -> None:
         candidates = [self._round.popleft() for _ in range(min(CANDIDATES, len(self._round)))]
@@ -341,6 +343,8 @@ class StreamEngine:
         self._born = 0
         self._noted.clear()
         self._noted.update(known["noted"])
+        self._oldest.clear()
+        self._oldest.extend(known["noted"])
         for entity, states in self._states.items():
             self._put_out[entity].clear()
             self._put_out[entity].update(known["put_out"][entity])

@@ -6,24 +6,24 @@ numbers and lengths only.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
 from steelyard.features.model.layout import FIRST_TRIM, LONG_AGO, EntityLayout, Slot
+from steelyard.features.model.window import CLOSED
 
 State = list[Any]
 
 _CONTENT = {
     Slot.POSITION: f"{LONG_AGO}",
-    Slot.LIST: "[]",
-    Slot.TOTALS: "[0]",
+    Slot.LIST: "()",
+    Slot.TOTALS: "zero",
     Slot.ZERO: "0",
     Slot.LIMIT: f"{FIRST_TRIM}",
     Slot.NONE: "None",
-    Slot.DICT: "{}",
-    Slot.DEQUE: "deque()",
+    Slot.DICT: "nothing",
+    Slot.DEQUE: "()",
     Slot.TOLD: "None",
 }
 
@@ -32,7 +32,8 @@ def generate_empty(layout: EntityLayout) -> Callable[[], State]:
     """Return what makes the state of an entity that nothing is known about."""
     source = f"lambda: [{', '.join(_CONTENT[slot] for slot in layout.slots)}]"
     code = compile(source, f"<state of {layout.entity}>", "eval")
-    made: Callable[[], State] = eval(code, {"deque": deque})
+    shared = {"zero": CLOSED[Slot.TOTALS], "nothing": CLOSED[Slot.DICT]}
+    made: Callable[[], State] = eval(code, shared)
     return made
 
 

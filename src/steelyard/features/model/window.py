@@ -8,7 +8,9 @@ can look at any more is dropped. A state is a flat list, planned by `layout`.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from steelyard.features.model import formula
@@ -21,6 +23,7 @@ from steelyard.features.model.layout import (
     Ask,
     Column,
     EntityLayout,
+    Slot,
     Track,
     Window,
 )
@@ -29,6 +32,20 @@ from steelyard.features.model.told import ToldWindows, fits
 State = list[Any]
 Number = int | float | str | bool | None
 _NOTHING = (None, None, None)
+CLOSED: Mapping[Slot, Any] = {
+    Slot.LIST: (),
+    Slot.TOTALS: (0,),
+    Slot.DICT: MappingProxyType({}),
+    Slot.DEQUE: (),
+}
+"""What a track without events holds: one for all, so that what never happened takes no memory."""
+OPENED: Mapping[Slot, Callable[[], Any]] = {
+    Slot.LIST: list,
+    Slot.TOTALS: lambda: [0],
+    Slot.DICT: dict,
+    Slot.DEQUE: deque,
+}
+"""What it holds from the first event on."""
 
 
 def insert(state: State, track: Track, at_ms: int, fields: Mapping[str, Value]) -> None:
@@ -40,6 +57,9 @@ def insert(state: State, track: Track, at_ms: int, fields: Mapping[str, Value]) 
     for where in track.where:
         if not fits(where, fields.get(where.field)):
             return
+    if not state[track.instants]:
+        for slot, holds in track.held.items():
+            state[slot] = OPENED[holds]()
     instants = state[track.instants]
     i = bisect_right(instants, at_ms)
     instants.insert(i, at_ms)

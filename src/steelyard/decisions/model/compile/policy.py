@@ -433,7 +433,8 @@ class _Writer:
             self._custom(node, context, answer)
 
     def _reading(self, node: Node, context: str) -> Reading:
-        return Reading(self.source, context, self.before[node.id], named=context in self.named)
+        named = context in self.named
+        return Reading(self.source, context, self.before[node.id], named=named, sure=self.recorded)
 
     def _read(self, reading: Reading) -> None:
         self.reads |= set(reading.names)

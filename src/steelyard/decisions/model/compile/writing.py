@@ -70,10 +70,17 @@ class Reading:
     context : the variable of its values
     ancestors : variables of the answers of the nodes before it, by their name (`$nodes`)
     named : whether the values are known to be a dict
+    sure : names that are nearly always there; None where that is true of all
     """
 
     def __init__(
-        self, source: Source, context: str, ancestors: dict[str, str], *, named: bool = False
+        self,
+        source: Source,
+        context: str,
+        ancestors: dict[str, str],
+        *,
+        named: bool = False,
+        sure: frozenset[str] | None = None,
     ) -> None:
         self.source = source
         self.context = context
@@ -81,6 +88,7 @@ class Reading:
         self.generator = Generator(source.constants, self.value, self._whole)
         self._ancestors = ancestors
         self._named = named
+        self._sure = sure
         self._looked: list[tuple[str, str]] = []
         self._values: dict[str, str] = {}
         self._numbers: dict[str, str] = {}
@@ -97,7 +105,7 @@ class Reading:
             return "{" + ", ".join(pairs) + "}"
         if name not in self._values:
             variable = self._values[name] = self.source.fresh("v")
-            self._looked.append((variable, self.source.constants.of(name)))
+            self._looked.append((variable, name))
         return self._values[name]
 
     def number(self, name: str) -> str:
@@ -139,15 +147,26 @@ class Reading:
 
     def done(self) -> None:
         """Write the prelude at its place: what is looked up, then what is made of it."""
-        looked = [f"{variable} = g({name})" for variable, name in self._looked]
+        constant = self.source.constants.of
+        looked = [f"{variable} = g({constant(name)})" for variable, name in self._looked]
+        sure = [n for n, (_, name) in enumerate(self._looked) if self._is_sure(name)]
         if looked:
             get = f"{self.context}.get" if self._named else f"_named({self.context})"
-            looked = [f"g = {get}", *looked]
-        if self._named and len(self._looked) > 1:
-            # A name that is there is found faster so; one that is not sends all to the other way.
-            found = [f"    {variable} = {self.context}[{name}]" for variable, name in self._looked]
-            looked = ["try:", *found, "except KeyError:", *(f"    {line}" for line in looked)]
+            lines = [f"g = {get}"]
+            if self._named and len(sure) > 1:
+                # A name that is there is found faster so; one that is not sends all the other way.
+                found = [self._looked[n] for n in sure]
+                lines += [
+                    "try:",
+                    *(f"    {v} = {self.context}[{constant(name)}]" for v, name in found),
+                ]
+                lines += ["except KeyError:", *(f"    {looked[n]}" for n in sure)]
+                looked = [line for n, line in enumerate(looked) if n not in sure]
+            looked = [*lines, *looked]
         self.source.fill(self._place, [*looked, *self._prelude] or ["pass"])
+
+    def _is_sure(self, name: str) -> bool:
+        return self._sure is None or name in self._sure
 
 
 def as_number(number: str, value: str) -> str:
