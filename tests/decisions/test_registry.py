@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -30,6 +30,7 @@ from steelyard.decisions.model.card import CardIsMalformed, DataUsed, ModelCard
 from steelyard.decisions.model.compile import compile_document
 from steelyard.decisions.model.contest import auc_difference, contest
 from steelyard.decisions.model.document import DocumentIsMalformed, parse_document
+from steelyard.decisions.model.gbm import GbmModel, PlainScorer
 from steelyard.decisions.model.inputs import (
     FIELD,
     FeatureDefinitionDiffers,
@@ -55,11 +56,14 @@ from steelyard.decisions.model.registered import (
     ModelState,
     RegisteredModel,
     make_entry,
+    read_model,
+    substance_of,
 )
 from steelyard.decisions.model.scorecard import Characteristic, Scaling, Scorecard
 from steelyard.decisions.nodes import node_kinds
 from steelyard.decisions.scenes import delivered_examples, delivered_policies, delivered_source
 from steelyard.decisions.service import policies, registry
+from steelyard.decisions.training.fit import BoostingRule, fit_gbm
 from steelyard.features import CATALOGUE
 from steelyard.kernel import Refusal
 from steelyard.parties import approvals
@@ -224,6 +228,71 @@ def test_malformed_forms_and_names_are_refused(desk: Desk) -> None:
     for reference in ("fraud@1", "fraud", "fraud@0", "fraud@x", "@1", "fraud@99999999999"):
         with pytest.raises(ModelIsUnknown):
             desk.load(reference)
+
+
+def boosted() -> GbmModel:
+    rng = np.random.default_rng(3)
+    matrix = rng.normal(size=(80, 2))
+    rule = BoostingRule(rounds=3, leaves=4, least_rows=5)
+    inputs = ModelInputs(("amount_minor", "hour"), (FIELD, FIELD))
+    return fit_gbm(matrix, matrix[:, 0] > 0.3, inputs, rule, seed=1)
+
+
+BOOSTED = boosted()
+FORMS = (logistic("amount_minor", "hour"), scorecard(), BOOSTED)
+JUNK = (None, True, 0, -1, 7, 0.5, float("nan"), float("inf"), 10**400, "", "a", "\0", [], {}, [1])
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the paths of all values in a JSON value."""
+    deeper: Any = ()
+    if isinstance(value, dict | list):
+        deeper = value.items() if isinstance(value, dict) else enumerate(value)
+    return [path, *(one for key, below in deeper for one in places(below, (*path, key)))]
+
+
+def placed(value: Any, path: tuple[Any, ...], other: Any) -> Any:
+    """Return a JSON value with another value at a path."""
+    if not path:
+        return other
+    made = value.copy()
+    made[path[0]] = placed(value[path[0]], path[1:], other)
+    return made
+
+
+@settings(derandomize=True, max_examples=250)
+@given(st.data())
+def test_a_damaged_form_is_refused_or_scores(data: st.DataObject) -> None:
+    form = json.loads(data.draw(st.sampled_from(FORMS)).to_json())
+    where = data.draw(st.sampled_from([path for path in places(form) if path]))
+    damaged = placed(form, where, data.draw(st.sampled_from(JUNK)))
+    check_damaged(damaged)
+
+
+@settings(derandomize=True, max_examples=150)
+@given(st.data())
+def test_damaged_trees_are_refused_or_score(data: st.DataObject) -> None:
+    form = json.loads(BOOSTED.to_json())
+    text = form["text"]
+    at = data.draw(st.integers(0, text.index("end of trees")))
+    char = data.draw(st.sampled_from("019-. x=\n"))
+    cut = data.draw(st.integers(0, 3))
+    check_damaged({**form, "text": text[:at] + char + text[at + cut :]})
+
+
+def check_damaged(form: Any) -> None:
+    """A form is refused, or it is a model that can be entered and scores without a fault."""
+    try:
+        model = read_model(json.dumps(form), {})
+        substance_of(model)
+    except Refusal:
+        return
+    row = {"amount_minor": 1, "hour": 2.5}
+    if isinstance(model, Scorecard):
+        assert 0 <= model.probability_bad(model.score({**row, "a": None}).score) <= 1
+    elif set(model.inputs.names) <= set(row):
+        scorer = PlainScorer(model) if isinstance(model, GbmModel) else model
+        assert 0 <= scorer.probability(row) <= 1
 
 
 # --- approving and retiring ----------------------------------------------------------------------

@@ -31,10 +31,12 @@ def load_model(text: str, definitions: Mapping[str, str]) -> GbmModel | Logistic
         kind = data["kind"]
         if kind not in (GBM, LOGISTIC):
             raise ModelIsMalformed(what=f"its kind is {kind}")
+        if not isinstance(data["name"], str) or type(data["version"]) is not int:
+            raise ModelIsMalformed(what="its name is no text, or its version no whole number")
         model = GbmModel.from_data(data) if kind == GBM else LogisticModel.from_data(data)
     except KeyError as error:
         raise ModelIsMalformed(what=f"{error.args[0]} is missing") from None
-    except (TypeError, ValueError) as error:
+    except (AttributeError, IndexError, OverflowError, TypeError, ValueError) as error:
         raise ModelIsMalformed(what=str(error)) from None
     model.inputs.verify(model.name, definitions)
     return model

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from math import isfinite
 from typing import Any
 
 from steelyard.kernel import Refusal, RefusalKind
@@ -54,6 +55,13 @@ class InputIsNotANumber(Refusal):
     kind = RefusalKind.INVALID
     en = "The value {value!r} of {feature} is not a number."
     zh = "{feature} 的取值 {value!r} 不是数字。"
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value of a stored model is a finite number that a float can hold."""
+    if type(value) is int:
+        return abs(value) < 2**1000
+    return type(value) is float and isfinite(value)
 
 
 def definition_hash(definition: object) -> str:
@@ -106,6 +114,8 @@ class ModelInputs:
     def __post_init__(self) -> None:
         if len(self.names) != len(self.definitions) or len(set(self.names)) != len(self.names):
             raise ModelIsMalformed(what="each input has one name and one definition")
+        if not all(isinstance(one, str) for one in (*self.names, *self.definitions)):
+            raise ModelIsMalformed(what="names and definitions of inputs are texts")
 
     @property
     def schema_hash(self) -> str:

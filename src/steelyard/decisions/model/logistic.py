@@ -13,6 +13,7 @@ from steelyard.decisions.model.inputs import (
     InputIsNotANumber,
     ModelInputs,
     ModelIsMalformed,
+    is_number,
     read_inputs,
 )
 from steelyard.decisions.model.partition import Scalar
@@ -58,6 +59,9 @@ class LogisticModel:
         sizes = {len(self.inputs.names), len(self.coefficients), len(self.means), len(self.scales)}
         if len(sizes) != 1 or not all(self.scales):
             raise ModelIsMalformed(what="one coefficient, mean and scale, not 0, for each input")
+        numbers = (*self.coefficients, *self.means, *self.scales, self.intercept)
+        if not all(map(is_number, numbers)):
+            raise ModelIsMalformed(what="a coefficient, mean or scale is no finite number")
 
     def contributions(self, row: Mapping[str, Scalar]) -> tuple[float, ...]:
         """Return what each input adds to the ln odds of bad; they and the intercept sum to it.

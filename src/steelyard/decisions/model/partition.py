@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from steelyard.kernel import Refusal, RefusalKind
@@ -68,6 +69,8 @@ class Partition:
             raise ValueError(f"{self.name}: either edges or groups")
         if self.edges is not None and list(self.edges) != sorted(set(self.edges)):
             raise ValueError(f"{self.name}: edges rise")
+        if self.edges is not None and not all(map(isfinite, self.edges)):
+            raise ValueError(f"{self.name}: edges are finite")
         known: dict[Any, int] = {}
         for number, group in enumerate(self.groups):
             known.update(dict.fromkeys(group, number))

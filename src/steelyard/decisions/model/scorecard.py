@@ -11,9 +11,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import exp, log
+from math import log
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from steelyard.decisions.model.inputs import is_number
+from steelyard.decisions.model.logistic import sigmoid
 from steelyard.decisions.model.partition import Partition, Scalar
 from steelyard.kernel import Refusal, RefusalKind
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FORM = 1
+MOST_POINTS = 1_000_000
+"""Of a bin, or of the base, either way."""
 
 
 class ScorecardIsMalformed(Refusal):
@@ -49,6 +53,12 @@ class Scaling:
     base_odds: float = 30.0
     pdo: float = 20.0
 
+    def __post_init__(self) -> None:
+        if not all(map(is_number, (self.base_score, self.base_odds, self.pdo))):
+            raise ValueError("the scaling is made of finite numbers")
+        if not (1e-9 <= self.base_odds <= 1e9 and 1e-6 <= self.pdo <= 1e6):
+            raise ValueError("the scaling needs odds and points above 0")
+
     @property
     def factor(self) -> float:
         """Points for each unit of ln odds."""
@@ -65,7 +75,7 @@ class Scaling:
 
     def probability_bad(self, score: float) -> float:
         """Return the chance of bad that a score stands for."""
-        return 1 / (1 + exp((score - self.offset) / self.factor))
+        return sigmoid((self.offset - score) / self.factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,16 +275,18 @@ class Scorecard:
             made = json.loads(text)
             if made["form"] != _FORM:
                 raise ScorecardIsMalformed(what=f"form {made['form']}")
+            if not _is_points(made["base_points"]):
+                raise ScorecardIsMalformed(what="the base points are a whole number")
             return cls(
                 name=str(made["name"]),
                 version=int(made["version"]),
                 scaling=Scaling(**made["scaling"]),
-                base_points=int(made["base_points"]),
+                base_points=made["base_points"],
                 characteristics=tuple(_characteristic(one) for one in made["characteristics"]),
             )
         except KeyError as error:
             raise ScorecardIsMalformed(what=f"{error.args[0]} is missing") from None
-        except (TypeError, ValueError) as error:
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
             raise ScorecardIsMalformed(what=str(error)) from None
 
 
@@ -328,6 +340,10 @@ def make_scorecard(
     return Scorecard(name, version, scaling, base, characteristics)
 
 
+def _is_points(value: object) -> bool:
+    return type(value) is int and abs(value) <= MOST_POINTS
+
+
 def _as_data(one: Characteristic) -> dict[str, object]:
     partition = one.partition
     return {
@@ -344,8 +360,14 @@ def _as_data(one: Characteristic) -> dict[str, object]:
 
 def _characteristic(made: Mapping[str, Any]) -> Characteristic:
     edges = made["edges"]
-    if not all(isinstance(points, int) for points in made["points"]):
+    if not all(_is_points(points) for points in made["points"]):
         raise ScorecardIsMalformed(what=f"points of {made['name']} are whole numbers")
+    texts = [made[key] for key in ("name", "code", "en", "zh")]
+    levels = [one for group in made["groups"] for one in group]
+    if not all(isinstance(one, str) for one in (*texts, *levels)):
+        raise ScorecardIsMalformed(what="names, codes, sentences and levels are texts")
+    if not all(isinstance(one, str) or is_number(one) for one in made["specials"]):
+        raise ScorecardIsMalformed(what="special values are texts or numbers")
     partition = Partition(
         name=made["name"],
         edges=None if edges is None else tuple(float(edge) for edge in edges),

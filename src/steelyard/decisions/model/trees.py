@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,8 +124,28 @@ def read_lightgbm(text: str) -> tuple[Trees, tuple[str, ...], float]:
     if "average_output" in head.splitlines():
         raise ModelIsMalformed(what="its trees are averaged")
     slope = float(objective.partition("sigmoid:")[2] or 1)
-    trees = [_pairs(block.split("\nend of trees")[0]) for block in blocks]
-    return _flatten(trees), tuple(header["feature_names"].split()), slope
+    if not isfinite(slope):
+        raise ModelIsMalformed(what="the slope of its sigmoid is no finite number")
+    names = tuple(header["feature_names"].split())
+    made = _flatten([_pairs(block.split("\nend of trees")[0]) for block in blocks])
+    _check(made, len(names))
+    return made, names, slope
+
+
+def _check(trees: Trees, columns: int) -> None:
+    """Refuse trees on which a walk would leave the arrays, or never end."""
+    inner, leaves = len(trees.feature), len(trees.leaf_value)
+    sizes = {len(one) for one in (trees.feature, trees.threshold, trees.left, trees.right)}
+    if len(sizes) != 1 or len(trees.default_left) != inner or len(trees.leaf_rows) != leaves:
+        raise ModelIsMalformed(what="parts of a tree have different sizes")
+    if inner and not 0 <= trees.feature.min() <= trees.feature.max() < columns:
+        raise ModelIsMalformed(what="a tree splits on a column that is not there")
+    if np.isnan(trees.threshold).any() or not np.isfinite(trees.leaf_value).all():
+        raise ModelIsMalformed(what="a threshold or leaf is no number")
+    # Every node and leaf hangs on one node, or is the root of its tree: so no walk meets one twice.
+    hung = np.sort(np.concatenate([trees.roots, trees.left, trees.right]))
+    if not np.array_equal(hung, np.arange(-leaves, inner)):
+        raise ModelIsMalformed(what="a tree does not hang together")
 
 
 def _pairs(block: str) -> dict[str, str]:
