@@ -100,9 +100,10 @@ def _note(
     is_done: bool = False,
 ) -> None:
     """Note what was played and what is next, and where the clock is to stand; None leaves it."""
+    span = f"{played_at:%Y%m%dT%H%M%S.%f}-{playing_at:%Y%m%dT%H%M%S.%f}"
     caller.post(
         "/v1/simulation/progress",
-        f"town/progress/{played_at:%Y%m%dT%H%M%S.%f}-{playing_at:%Y%m%dT%H%M%S.%f}",
+        f"town/progress/{span}/{'end' if stand_at else 'beginning'}",
         {
             "played_through": played_at,
             "playing_through": playing_at,
