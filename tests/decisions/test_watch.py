@@ -23,6 +23,7 @@ from steelyard.decisions.model.watch import (
     RECENT_LEAST,
     REFERENCE_DAYS,
     REFERENCE_LEAST,
+    WARM_UP_DAYS,
     Bins,
     Chances,
     Day,
@@ -88,10 +89,18 @@ def decided(
     )
 
 
+def warm(database: Database) -> None:
+    """Let the scene have been there for long enough."""
+    with database.unit_of_work() as unit:
+        old = Which("card_payment", "policy.card_payment@0", watch.ZONE)
+        store.insert_day(unit.connection, old, Day(FIRST - timedelta(days=WARM_UP_DAYS), 1, {}))
+
+
 class Town:
     """Writes seeded days of decisions; each is told what may shift."""
 
     def __init__(self, database: Database, seed: int = 1) -> None:
+        warm(database)
         self.log = DecisionLog(database, holder="town")
         self.chance = np.random.default_rng(seed)
         self.sequence = 0
@@ -427,12 +436,17 @@ def kinds(found: Iterator[object]) -> set[str]:
 
 
 def test_too_little_is_said_and_no_number_is_made_up() -> None:
-    few = lacks_for_reference([day_of(0), day_of(3)])
+    few = lacks_for_reference([day_of(0), day_of(3)], 40)
     assert few.en.endswith("200 of 1000 decisions, 4 of 7 days.")
     assert few.zh.endswith("4/7 天。")
+    young = lacks_for_reference([], 12)
+    assert young.en.endswith("12 of 30 days of history before it begins.")
+    assert young.zh.endswith("12/30 天。")
     half = RECENT_LEAST // 2
-    assert kinds(shifts({"a": [500, 500]}, {"a": [half, half - 1]})) == {"TooLittle"}
-    assert kinds(shifts({"a": [500, 500]}, {})) == {"TooLittle"}
+    usual = {"a": [500, 500], "b": [900, 100]}
+    (few_now,) = shifts(usual, {"a": [half, half - 1], "b": [half, half - 1]})
+    assert few_now.en == "Not enough to compare: 499 of 500 decisions in 7 days."
+    assert kinds(shifts(usual, {})) == {"TooLittle"}
     assert kinds(shifts({"a": [500, 500]}, {"a": [half, half]})) == {"Finding"}
     rare = [day_of(n, bad=0, caught=0, expected=0) for n in range(20)]
     assert kinds(calibrations(rare)) == {"TooLittle"}
@@ -441,6 +455,38 @@ def test_too_little_is_said_and_no_number_is_made_up() -> None:
     assert isinstance(recalls("p@1", []), TooLittle)
     bad = [day_of(n, bad=LEAST_BAD, caught=1) for n in range(9)]
     assert isinstance(recalls("p@1", bad), Finding)
+
+
+def test_what_grows_with_time_is_shown_and_no_alert() -> None:
+    usual, now = {"age": [900, 100]}, {"age": [100, 900]}
+    (loud,) = shifts(usual, now)
+    (shown,) = shifts(usual, now, frozenset({"age"}))
+    assert [one.level.value for one in (loud, shown) if isinstance(one, Finding)] == [
+        "alert",
+        "watch",
+    ]
+    assert "card_payment_first_seen" in watch._AGES
+
+
+def test_windows_that_still_fill_are_no_reference(database: Database) -> None:
+    log = DecisionLog(database, holder="a")
+    many = REFERENCE_LEAST // REFERENCE_DAYS + 1
+    made, sequence = [], 0
+    for n in (0, *range(25, 25 + 2 * REFERENCE_DAYS)):
+        for _ in range(many):
+            sequence += 1
+            made.append(decided(f"e{sequence}", on(n), {}, sequence=sequence))
+    log.write(made)
+    catch_up(database, on(29))
+    with database.reading() as connection:
+        (found,) = watch.read_drift(connection)
+    assert found.reference is None
+    assert "29 of 30 days of history" in found.findings[0].en
+    catch_up(database, on(60))
+    with database.reading() as connection:
+        (found,) = watch.read_drift(connection)
+    assert found.reference is not None
+    assert found.reference.first_day == on(WARM_UP_DAYS)
 
 
 def test_a_rule_that_never_hit_is_watched_too() -> None:

@@ -145,7 +145,7 @@ def _tell(found: watching.Drifts, *, every: bool) -> None:
             f" {reference.decisions:,} decisions"
         )
         shown = [row for row in one.findings if every or row.level in ("alert", "watch")]
-        shown += [row for row in one.findings if row.level == "unknown" and row not in shown][:5]
+        shown += [row for row in one.findings if row.level == "unknown"]
         rows = [
             {
                 "level": row.level,

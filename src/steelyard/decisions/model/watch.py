@@ -28,6 +28,8 @@ from steelyard.decisions.model.drift import (
 
 REFERENCE_DAYS, REFERENCE_LEAST = 7, 1_000
 """Days and decisions that a reference has at least: a whole week, because weekends differ."""
+WARM_UP_DAYS = 30
+"""How long a scene was there before a reference begins: windows that are still filling drift."""
 RECENT_DAYS, RECENT_LEAST = 7, 500
 """The last days that are compared with it, and the decisions that they have at least."""
 LABEL_DELAY_DAYS = 7
@@ -135,8 +137,22 @@ def begins_reference(days: Sequence[Day]) -> bool:
     return (days[-1].day - days[0].day).days + 1 >= REFERENCE_DAYS
 
 
-def lacks_for_reference(days: Sequence[Day]) -> TooLittle:
-    """Return what is said as long as there is no reference."""
+def lacks_for_reference(days: Sequence[Day], history_days: int) -> TooLittle:
+    """Return what is said as long as there is no reference.
+
+    Parameters
+    ----------
+    days : those that count for it
+    history_days : for how long the scene has been there
+    """
+    if history_days <= WARM_UP_DAYS:
+        return TooLittle(
+            Drift.DISTRIBUTION,
+            OUTCOME,
+            f"Not enough for a reference yet: {history_days} of {WARM_UP_DAYS} days of history"
+            " before it begins.",
+            f"参照期尚未开始：历史数据 {history_days}/{WARM_UP_DAYS} 天。",
+        )
     seen = sum(one.decisions for one in days)
     span = (days[-1].day - days[0].day).days + 1 if days else 0
     return TooLittle(
@@ -148,21 +164,30 @@ def lacks_for_reference(days: Sequence[Day]) -> TooLittle:
     )
 
 
-def shifts(reference: Counts, recent: Counts) -> Iterator[Found]:
-    """Yield for each subject whether it is distributed as in the reference."""
+def shifts(
+    reference: Counts, recent: Counts, ages: frozenset[str] = frozenset()
+) -> Iterator[Found]:
+    """Yield for each subject whether it is distributed as in the reference.
+
+    Parameters
+    ----------
+    recent : of every decision each subject is counted once, or nothing is there at all
+    ages : subjects that grow as time goes by; they are shown, and no alert
+    """
+    seen = max((sum(counts) for counts in recent.values()), default=0)
+    if seen < RECENT_LEAST:
+        yield TooLittle(
+            Drift.DISTRIBUTION,
+            OUTCOME,
+            f"Not enough to compare: {seen} of {RECENT_LEAST} decisions in {RECENT_DAYS} days.",
+            f"数据不足，无法比较：{RECENT_DAYS} 天内仅 {seen}/{RECENT_LEAST} 笔决策。",
+        )
+        return
     for subject in sorted(reference):
         before = np.array(reference[subject], dtype=np.int64)
-        now = np.array(recent.get(subject, [0] * len(before)), dtype=np.int64)
-        seen = int(now.sum())
-        if seen < RECENT_LEAST:
-            yield TooLittle(
-                Drift.DISTRIBUTION,
-                subject,
-                f"{subject}: not enough, {seen} of {RECENT_LEAST} decisions in {RECENT_DAYS} days.",
-                f"{subject}：数据不足，{RECENT_DAYS} 天内仅 {seen}/{RECENT_LEAST} 笔决策。",
-            )
-        else:
-            yield distribution_drift(subject, before, now)
+        found = distribution_drift(subject, before, np.array(recent[subject], dtype=np.int64))
+        is_age = subject in ages and found.level is Level.ALERT
+        yield replace(found, level=Level.WATCH) if is_age else found
 
 
 def hit_rates(reference: Sequence[Day], later: Sequence[Day]) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from steelyard.decisions.model.explanation import chances, models_of
 from steelyard.decisions.model.policy import CompiledPolicy
 from steelyard.decisions.model.watch import (
     RECENT_DAYS,
+    WARM_UP_DAYS,
     Bins,
     Chances,
     Day,
@@ -43,6 +44,7 @@ from steelyard.decisions.service.policies import policy_of as committed_policy
 from steelyard.decisions.service.proof import PolicyIsUnknown
 from steelyard.decisions.store import watch as store
 from steelyard.decisions.store.watch import FindingRow, Span, Which
+from steelyard.features import CATALOGUE, catalogue
 
 __all__ = [
     "ZONE",
@@ -61,6 +63,9 @@ __all__ = [
 Transact = Callable[[Callable[[UnitOfWork], Any]], Any]
 PolicyOf = Callable[[sa.Connection, str], CompiledPolicy | None]
 
+_AGES = frozenset(
+    name for name, one in CATALOGUE.items() if one.aggregate is catalogue.Aggregate.FIRST_SEEN
+)
 ZONE = "Asia/Shanghai"
 """Whose midnight ends a business day."""
 
@@ -144,7 +149,7 @@ def _watch(database: Database, transact: Transact, which: Which, day: date) -> N
         counted = store.count_hits(connection, which, day)
         reference = _current(connection, which)
         if reference is None:
-            days = [*_days_for_reference(connection, which, day), counted]
+            days = _days_for_reference(connection, which, counted)
             taken = _take(connection, which, days) if begins_reference(days) else None
             counts = {} if taken is None else taken.counts
         else:
@@ -186,10 +191,19 @@ def _current(connection: sa.Connection, which: Which) -> Reference | None:
     return None if is_old else found
 
 
-def _days_for_reference(connection: sa.Connection, which: Which, day: date) -> list[Day]:
-    least = store.renewed_from(connection, which.scene, which.policy) or date.min
-    until = day - timedelta(days=1)
-    return store.read_days(connection, which.scene, which.policy, until=until, least=least)
+def _reference_from(connection: sa.Connection, which: Which, day: date) -> date:
+    """Return the first day that a reference may have, as it stands on a day."""
+    began = store.first_watched(connection, which.scene) or day
+    warm = began + timedelta(days=WARM_UP_DAYS)
+    renewed = store.renewed_from(connection, which.scene, which.policy)
+    return warm if renewed is None else max(warm, renewed)
+
+
+def _days_for_reference(connection: sa.Connection, which: Which, counted: Day) -> list[Day]:
+    least = _reference_from(connection, which, counted.day)
+    before = counted.day - timedelta(days=1)
+    days = store.read_days(connection, which.scene, which.policy, until=before, least=least)
+    return [*days, counted] if counted.day >= least else []
 
 
 def _take(connection: sa.Connection, which: Which, days: Sequence[Day]) -> _Taken:
@@ -278,12 +292,13 @@ def _find(
             reference.last_day + timedelta(days=1), day - timedelta(days=RECENT_DAYS - 1)
         )
         recent = store.sum_counts(connection, *which[:2], number, Span(earliest, day))
-        yield from shifts(usual, recent)
+        yield from shifts(usual, recent, _AGES)
         among = [one for one in days if reference.first_day <= one.day <= reference.last_day]
         yield from hit_rates(among, [one for one in days if one.day > reference.last_day])
     elif taken is None:
-        renewed = store.renewed_from(connection, *which[:2]) or date.min
-        yield lacks_for_reference([one for one in days if one.day >= renewed])
+        least = _reference_from(connection, which, day)
+        began = store.first_watched(connection, which.scene) or day
+        yield lacks_for_reference([one for one in days if one.day >= least], (day - began).days)
     yield from calibrations(days)
     yield recalls(which.policy, days)
 

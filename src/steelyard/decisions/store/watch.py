@@ -97,6 +97,14 @@ def last_watched(connection: sa.Connection) -> date | None:
     return found
 
 
+def first_watched(connection: sa.Connection, scene: str) -> date | None:
+    """Return the first day of a scene that was watched, None before it."""
+    found: date | None = connection.execute(
+        sa.text("SELECT min(day) FROM decisions.watch_day WHERE scene = :scene"), {"scene": scene}
+    ).scalar_one()
+    return found
+
+
 def decided(connection: sa.Connection, span: Span, zone: str) -> list[tuple[date, str, str]]:
     """Return the days, scenes and policies that decided, in order."""
     rows = connection.execute(
