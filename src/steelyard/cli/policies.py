@@ -63,7 +63,12 @@ def list_scenes(as_json: AsJson = False) -> None:
         }
         for one in found
     ]
-    show(rows, [Column(key, key) for key in (rows[0] if rows else {})], as_json=as_json)
+    if not as_json:
+        for row in rows:
+            off = [row["killed"], row["stopped"], f"{row['snoozes']} snoozed"]
+            row["off"] = "; ".join(str(one) for one in off if one and one != "0 snoozed")
+    keys = ("scene", "active", "newest", "challenger", "shadows", "off")
+    show(rows, [Column(key, key) for key in keys], as_json=as_json)
 
 
 @app.command("install")
@@ -102,7 +107,9 @@ def list_versions(
     if not as_json:
         for row in rows:
             row["hash"] = str(row["hash"])[:12]
-    show(rows, [Column(key, key) for key in (rows[0] if rows else {})], as_json=as_json)
+            row["committed_at"] = f"{row['committed_at']:%Y-%m-%d %H:%M}"
+    keys = ("policy", "hash", "note", "committed_by", "committed_at")
+    show(rows, [Column(key, key.replace("_", " ")) for key in keys], as_json=as_json)
 
 
 @app.command("show")
