@@ -489,3 +489,17 @@ def test_runs_on_the_same_events_are_compared_and_others_refused(
     (tmp_path / "backtest.json").write_text("[]")
     with pytest.raises(RunIsUnreadable):
         report.read(tmp_path)
+
+
+def test_what_the_columns_leave_to_the_row_form_has_its_reasons_too() -> None:
+    policy = find_policy("loan_application")
+    # Five times so little is nothing in 28 places, and something in binary.
+    rows = [{"amount_minor": 0, "customer_application_max_90d": -1e-117}, {"amount_minor": 5}]
+    columns = columns_of(rows, sorted(policy.compiled.reads))
+    decided = ColumnPolicy(policy.compiled).run(columns, len(rows))
+    assert decided.by_row == 1
+    for n in range(len(rows)):
+        values = {name: column.at(n) for name, column in columns.items()}
+        expected = policy.compiled.run(values).result
+        for name in ("outcome", "score", "reasons", "list_reasons"):
+            assert decided.columns[name].at(n) == expected[name]
