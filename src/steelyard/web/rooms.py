@@ -42,8 +42,9 @@ CONSUMERS: tuple[events.Consumer, ...] = (
 
 
 def routers() -> tuple[APIRouter, ...]:
-    """Return the routes of every room."""
+    """Return the routes of every room, the hot one first."""
     from steelyard.cases.http import router as of_cases
+    from steelyard.decisions.http import ask_router as of_asking
     from steelyard.decisions.http import list_router as of_lists
     from steelyard.decisions.http import model_router as of_models
     from steelyard.decisions.http import policy_router as of_policies
@@ -57,6 +58,7 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.simulation.http import router as of_simulation
 
     return (
+        of_asking,
         of_parties,
         of_ledger,
         of_events,
