@@ -103,8 +103,8 @@ class DraftIsUnsound(Refusal):
     """The static check or a test case found an error: it is not committed."""
 
     kind = RefusalKind.INVALID
-    en = "The draft for {scene} has {errors} errors, the first is: {first}"
-    zh = "场景 {scene} 的草稿有 {errors} 处错误，第一处：{first}"
+    en = "The draft for {scene} has {errors} errors, first of all: {first!r}."
+    zh = "场景 {scene} 的草稿有 {errors} 处错误，第一处：“{first}”。"
 
 
 class PolicyIsCommitted(Refusal):
