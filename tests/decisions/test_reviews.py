@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID
@@ -192,6 +193,20 @@ def test_many_decisions_are_opened_in_steps(database: Database) -> None:
     with database.reading() as connection:
         count = connection.execute(sa.text("SELECT count(*) FROM decisions.review")).scalar_one()
     assert count == many
+
+
+def test_two_who_open_at_once_open_each_case_once(database: Database) -> None:
+    many = reviews.AT_ONCE + 9
+    log = DecisionLog(database, holder="a")
+    log.write([judged(f"p{n}", RISKY, sequence=n, customer=f"c{n}") for n in range(1, many + 1)])
+    with ThreadPoolExecutor(2) as pool:
+        done = [pool.submit(open_all, database) for _ in range(2)]
+        assert sum(one.result() for one in done) >= many
+    with database.reading() as connection:
+        signals = connection.execute(
+            sa.text("SELECT count(*), max(signals) FROM cases.case_file")
+        ).one()
+    assert tuple(signals) == (many, 1)
 
 
 def test_what_is_no_reference_is_put_before_people_all_the_same(database: Database) -> None:
