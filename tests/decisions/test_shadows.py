@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from steelyard.base import Database
-from steelyard.decisions import challenges, guards, policies, shadows
+from steelyard.decisions import challenges, guards, policies, replay_decision, shadows
 from steelyard.decisions.model import lifecycle as life
 from steelyard.decisions.model.decision import LETS_PASS, Asked, Decision, Judgement, decide
 from steelyard.decisions.model.lifecycle import Content
@@ -156,8 +156,7 @@ def test_a_stopped_rule_is_left_out_and_still_observed(desk: Desk, clock: Steppi
     with desk.database.reading() as connection:
         (stopped,) = guards.stopped_rules(connection, SCENE)
         for one in (*before, *after):
-            policy = policies.policy_that_made(connection, one)
-            assert shadows.judge_as_it_was(policy, one).outcome == one.outcome
+            assert replay_decision(connection, one.id, policies.policy_that_made).is_equal
     assert (stopped.seen, stopped.hits) == (9, 3)
     owner.close()
 
@@ -170,8 +169,7 @@ def test_a_killed_scene_is_recorded_and_comes_out_again(desk: Desk, clock: Stepp
     assert made.versions["killed"] == "scene:withdrawal"
     assert made.degraded == "SwitchedOff: scene:withdrawal"
     with desk.database.reading() as connection:
-        policy = policies.policy_that_made(connection, made)
-        assert shadows.judge_as_it_was(policy, made).degraded == made.degraded
+        assert replay_decision(connection, made.id, policies.policy_that_made).is_equal
     owner.close()
 
 
