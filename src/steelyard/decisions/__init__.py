@@ -36,7 +36,7 @@ from steelyard.decisions.service.log import (
 from steelyard.decisions.service.owner import Owner, Place, wanted_of
 from steelyard.decisions.service.present import Present, count_decisions, present_decisions
 from steelyard.decisions.service.proof import PolicyIsUnknown, replay_decision
-from steelyard.decisions.service.tending import tend
+from steelyard.decisions.service.tending import StoredRules, tend
 from steelyard.decisions.store.log import Line
 from steelyard.decisions.store.log import newest as newest_decisions
 from steelyard.kernel import door
@@ -79,6 +79,7 @@ __all__ = [
     "Present",
     "QuestionIsTooLarge",
     "SceneIsUnknown",
+    "StoredRules",
     "TenureIsOver",
     "Told",
     "Use",

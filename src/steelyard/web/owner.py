@@ -25,10 +25,8 @@ import uvloop
 from steelyard.base import Database, read_settings
 from steelyard.base.lifeline import stop_with_parent
 from steelyard.base.telemetry import configure_logs, get_logger
-from steelyard.decisions import Follower, Owner, Place, guards, policies, tend, wanted_of
+from steelyard.decisions import Follower, Owner, Place, StoredRules, tend, wanted_of
 from steelyard.decisions.http.owner_app import OwnerApp
-from steelyard.decisions.model.guards import Stop
-from steelyard.decisions.model.roster import Roster
 from steelyard.web.platform import open_database
 
 LOCK = 7_311_040
@@ -36,7 +34,7 @@ LOCK = 7_311_040
 SNAPSHOT_FOLDS = 5_000
 SNAPSHOT_EVERY = timedelta(minutes=10)
 """A snapshot is taken when so much was folded since the last one, and so much time has gone."""
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.2
 _CLOCK_SECONDS = 0.25
 
 
@@ -48,24 +46,24 @@ def main() -> None:
     stop_with_parent(stop.set)
     settings = read_settings()
     configure_logs(settings)
+    gc.set_threshold(100_000, 50, 50)  # what is folded stays; looking at it is most of the work
     with open_database(settings, pool_size=5) as database:
         url = database.url.replace("postgresql+psycopg://", "postgresql://")
         with psycopg.connect(url, autocommit=True) as holder:
-            source = StoredRules(database)
-            follower = _waited(database, source, holder, stop)
+            rules = StoredRules(database)
+            follower = _waited(database, rules, holder, stop)
             if follower is not None:
                 listening = socket.create_server((settings.host, 0))
                 ticket = secrets.token_urlsafe(24)
                 address = f"http://{settings.host}:{listening.getsockname()[1]}"
                 place = Place(f"{socket.gethostname()}/{os.getpid()}", address, ticket)
-                roster = source.load()
-                owner = Owner(database, roster, place, follower=follower)
-                _decide(Deciding(database, owner, roster, source, place), listening, stop, holder)
+                owner = Owner(database, rules.load(), place, follower=follower)
+                _decide(Deciding(database, owner, rules, place), listening, stop, holder)
 
 
 def _waited(
     database: Database,
-    source: StoredRules,
+    rules: StoredRules,
     holder: psycopg.Connection[tuple[object, ...]],
     stop: threading.Event,
 ) -> Follower | None:
@@ -73,18 +71,15 @@ def _waited(
 
     Whoever follows also keeps the snapshots: the owner has better things to do.
     """
-    rules = source.load()
-    follower = Follower(database, wanted_of(rules))
+    follower = Follower(database, wanted_of(rules.present))
     saved_at = database.wall.now()
     while True:
         row = holder.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
         if row == (True,):
             return follower
         try:
-            if source.version() != rules.version:
-                rules = source.load()
-                if wanted_of(rules) != follower.state.names:
-                    follower = Follower(database, wanted_of(rules))
+            if rules.have_changed() and wanted_of(rules.load()) != follower.state.names:
+                follower = Follower(database, wanted_of(rules.present))
             follower.catch_up()
             if (
                 follower.unsaved >= SNAPSHOT_FOLDS
@@ -106,8 +101,7 @@ class Deciding:
 
     database: Database
     owner: Owner
-    roster: Roster
-    source: StoredRules
+    rules: StoredRules
     place: Place
 
 
@@ -121,7 +115,6 @@ def _decide(
     app = OwnerApp(it.owner, ticket=it.place.ticket, now_ms=clock.now_ms, gone=stop.set)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 50)  # what is folded stays; looking at it is most of the work
     config = uvicorn.Config(
         app, loop="uvloop", http="httptools", access_log=False, log_config=None, lifespan="off"
     )
@@ -130,9 +123,7 @@ def _decide(
     get_logger("decisions").info("deciding", epoch=it.owner.epoch)
 
     async def serve() -> None:
-        tending = asyncio.create_task(
-            tend(it.owner, it.roster, it.source, now_ms=clock.now_ms, gone=stop.set)
-        )
+        tending = asyncio.create_task(tend(it.owner, it.rules, now_ms=clock.now_ms, gone=stop.set))
         try:
             await server.serve(sockets=[listening])
         finally:
@@ -142,27 +133,6 @@ def _decide(
     if it.owner.unsaved >= SNAPSHOT_FOLDS:
         it.owner.save()
     it.owner.close()
-
-
-class StoredRules:
-    """The rules as people have decided them, read from the database."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def version(self) -> int:
-        """Return the version of the present rules."""
-        with self._database.reading() as connection:
-            return policies.roster_version(connection)
-
-    def load(self) -> Roster:
-        """Return the present rules."""
-        with self._database.reading() as connection:
-            return policies.load_roster(connection)
-
-    def stop(self, stop: Stop) -> bool:
-        """Stop a rule that was found over its budget."""
-        return guards.stop_guarded(self._database, stop)
 
 
 def _end(

@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import sqlalchemy as sa
 
+from steelyard.base import Database
 from steelyard.base.telemetry import get_logger
 from steelyard.decisions.model.decision import Decision
 from steelyard.decisions.model.guards import Guards, Stop
 from steelyard.decisions.model.roster import Roster
+from steelyard.decisions.service.guards import stop_guarded
 from steelyard.decisions.service.log import OwnerIsAway, TenureIsOver
 from steelyard.decisions.service.owner import Owner
+from steelyard.decisions.service.policies import load_roster, roster_version
 
 HEARING_SECONDS = 0.1
 RULES_SECONDS = 0.25
 
 
-class RulesSource(Protocol):
-    """Where the roster of the present is read; its verbs are called in a thread."""
+class StoredRules:
+    """The rules as people have decided them, read from the database.
 
-    def version(self) -> int:
-        """Return the version of the present rules."""
-        ...
+    Attributes
+    ----------
+    present : the roster that was read last
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.present = self.load()
+
+    def have_changed(self) -> bool:
+        """Return whether there is a newer roster than `present`."""
+        with self._database.reading() as connection:
+            return roster_version(connection) != self.present.version
 
     def load(self) -> Roster:
-        """Return the present roster."""
-        ...
+        """Read the roster of the present."""
+        with self._database.reading() as connection:
+            self.present = load_roster(connection)
+        return self.present
 
-    def stop(self, stop: Stop) -> object:
+    def stop(self, stop: Stop) -> bool:
         """Stop a rule that was found over its budget, durably."""
-        ...
+        return stop_guarded(self._database, stop)
 
 
 class Guarding:
@@ -62,8 +76,7 @@ class Guarding:
 
 async def tend(
     owner: Owner,
-    roster: Roster,
-    source: RulesSource,
+    rules: StoredRules,
     *,
     now_ms: Callable[[], int],
     gone: Callable[[], None],
@@ -72,7 +85,7 @@ async def tend(
 
     Parameters
     ----------
-    roster : by which it decides
+    rules : by which it decides
     now_ms : the business clock
     gone : called when another process has taken the shard over
 
@@ -80,9 +93,9 @@ async def tend(
     -----
     A database that is away is waited for: the owner goes on with what it knows.
     """
-    guarding = Guarding(owner, roster)
+    guarding = Guarding(owner, rules.present)
     try:
-        await asyncio.gather(_keep_hearing(owner, now_ms), _keep_rules(owner, guarding, source))
+        await asyncio.gather(_keep_hearing(owner, now_ms), _keep_rules(owner, guarding, rules))
     except TenureIsOver:
         gone()
 
@@ -99,15 +112,15 @@ async def _keep_hearing(owner: Owner, now_ms: Callable[[], int]) -> None:
             await asyncio.sleep(HEARING_SECONDS)
 
 
-async def _keep_rules(owner: Owner, guarding: Guarding, source: RulesSource) -> None:
+async def _keep_rules(owner: Owner, guarding: Guarding, rules: StoredRules) -> None:
     while True:
         due = guarding.due()
         try:
             while due:
-                await asyncio.to_thread(source.stop, due[0])
+                await asyncio.to_thread(rules.stop, due[0])
                 del due[0]
-            if await asyncio.to_thread(source.version) != owner.rules_version:
-                roster = await asyncio.to_thread(source.load)
+            if await asyncio.to_thread(rules.have_changed):
+                roster = await asyncio.to_thread(rules.load)
                 owner.follow(roster)
                 guarding.renew(roster)
                 get_logger("decisions").info("rules_changed", version=roster.version)
