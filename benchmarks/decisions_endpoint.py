@@ -153,7 +153,7 @@ def owner_process(database: Database) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 class Questions:

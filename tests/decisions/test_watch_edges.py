@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import sqlalchemy as sa
+from rich.console import Console
 from typer.testing import CliRunner
 
 from steelyard.base import Database
@@ -36,7 +37,9 @@ def call(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     """Call the command on the test's database; returns what it printed, JSON as a value."""
     monkeypatch.setenv("STEELYARD_HOME", str(tmp_path))
     monkeypatch.setenv("STEELYARD_DATABASE_URL", store.url)
-    monkeypatch.setenv("COLUMNS", "200")
+    # The width is read when a console is made, which may have been long before.
+    monkeypatch.setattr("steelyard.cli.output.out", Console(width=200))
+    monkeypatch.setattr(command, "out", Console(width=200))
 
     def run(*arguments: str, status: int = 0) -> Any:
         done = CliRunner().invoke(command.app, list(arguments))

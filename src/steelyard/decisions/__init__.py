@@ -36,6 +36,7 @@ from steelyard.decisions.service.log import (
 from steelyard.decisions.service.owner import Owner, Place, wanted_of
 from steelyard.decisions.service.present import Present, count_decisions, present_decisions
 from steelyard.decisions.service.proof import PolicyIsUnknown, replay_decision
+from steelyard.decisions.service.state import State
 from steelyard.decisions.service.tending import StoredRules, tend
 from steelyard.decisions.store.log import Line
 from steelyard.decisions.store.log import newest as newest_decisions
@@ -79,6 +80,7 @@ __all__ = [
     "Present",
     "QuestionIsTooLarge",
     "SceneIsUnknown",
+    "State",
     "StoredRules",
     "TenureIsOver",
     "Told",

@@ -25,7 +25,7 @@ import uvloop
 from steelyard.base import Database, read_settings
 from steelyard.base.lifeline import stop_with_parent
 from steelyard.base.telemetry import configure_logs, get_logger
-from steelyard.decisions import Follower, Owner, Place, StoredRules, tend, wanted_of
+from steelyard.decisions import Follower, Owner, Place, State, StoredRules, tend, wanted_of
 from steelyard.decisions.http.owner_app import OwnerApp
 from steelyard.web.platform import open_database
 
@@ -34,6 +34,7 @@ LOCK = 7_311_040
 SNAPSHOT_FOLDS = 5_000
 SNAPSHOT_EVERY = timedelta(minutes=10)
 """A snapshot is taken when so much was folded since the last one, and so much time has gone."""
+ENTITIES_AT_THE_END = 50_000
 _LOOK_SECONDS = 0.2
 _CLOCK_SECONDS = 0.25
 
@@ -90,9 +91,14 @@ def _waited(
         except sa.exc.SQLAlchemyError as error:
             get_logger("decisions").warning("database_is_away", error=type(error).__name__)
         if stop.wait(_LOOK_SECONDS):
-            if follower.unsaved >= SNAPSHOT_FOLDS:
+            if follower.unsaved >= SNAPSHOT_FOLDS and _is_small(follower.state):
                 follower.save()
             return None
+
+
+def _is_small(state: State) -> bool:
+    """Return whether a snapshot takes less than who stops is given: a few seconds."""
+    return state.stream.entities <= ENTITIES_AT_THE_END
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,7 @@ def _decide(
             tending.cancel()
 
     uvloop.run(serve())
-    if it.owner.unsaved >= SNAPSHOT_FOLDS:
+    if it.owner.unsaved >= SNAPSHOT_FOLDS and _is_small(it.owner.engine.state):
         it.owner.save()
     it.owner.close()
 
