@@ -104,14 +104,8 @@ def test_the_database_refuses_a_broken_chain_and_any_change(database: Database) 
     made = decision()
     record = record_of(made)
     with pytest.raises(sa.exc.DBAPIError, match="breaks the chain"), database.unit_of_work() as u:
-        kept.append(
-            u.connection,
-            log.tenure,
-            [made],
-            [(record, chained(b"x", record))],
-            heard=(),
-            to=kept.FoldedTo(1, 0),
-        )
+        broken = [(record, chained(b"x", record))]
+        kept.append(u.connection, log.tenure, kept.Batch([made], broken, (), kept.FoldedTo(1, 0)))
     log.write([decision(5)])
     with pytest.raises(sa.exc.DBAPIError, match="goes on after 5"):
         log.write([decision(4)])
@@ -224,7 +218,7 @@ def test_many_callers_share_a_transaction_and_a_fault_is_told_to_all() -> None:
     batches: list[int] = []
     fails = False
 
-    def write(batch: list[Decision | HeardFold]) -> None:
+    async def write(batch: list[Decision | HeardFold]) -> None:
         if fails:
             raise TenureIsOver
         batches.append(len(batch))
@@ -240,7 +234,6 @@ def test_many_callers_share_a_transaction_and_a_fault_is_told_to_all() -> None:
         assert all(isinstance(one, TenureIsOver) for one in told)
         with pytest.raises(TenureIsOver):
             await writer.durable(decision())
-        writer.close()
 
     asyncio.run(run())
     assert sum(batches) == 100

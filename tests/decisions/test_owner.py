@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
 import pytest
-import sqlalchemy as sa
 
 from steelyard.base import Database
 from steelyard.decisions import Decision, Owner, OwnerIsAway, TenureIsOver, verify_log
@@ -171,15 +171,15 @@ def test_after_a_failed_batch_the_state_is_that_of_the_log(
 ) -> None:
     owner = own(database)
     ask(owner, body(1))
-    real = kept.append
+    real = kept.append_soon
 
-    def fail(*_: Any, **__: Any) -> bool:
-        raise sa.exc.OperationalError("append", {}, Exception("gone"))
+    async def fail(*_: Any, **__: Any) -> bool:
+        raise psycopg.OperationalError("gone")
 
-    monkeypatch.setattr(kept, "append", fail)
+    monkeypatch.setattr(kept, "append_soon", fail)
     with pytest.raises(OwnerIsAway):
         ask(owner, body(2))
-    monkeypatch.setattr(kept, "append", real)
+    monkeypatch.setattr(kept, "append_soon", real)
     assert ask(owner, body(3))[0].values["customer_payment_count_1h"] == 2
     assert ask(owner, body(2))[0].flags == {"event_is_late": True}
     digest = owner.engine.state.digest

@@ -191,7 +191,7 @@ def test_rules_that_read_more_are_followed_with_a_state_that_knows_it(database: 
     ask(owner, body(1, device="d"), body(2, customer="c2", device="d"))
 
     async def follow() -> None:
-        owner.follow(Fixed({"card_payment": Curious()}, 1))
+        await owner.follow(Fixed({"card_payment": Curious()}, 1))
 
     asyncio.run(follow())
     assert owner.rules_version == 1

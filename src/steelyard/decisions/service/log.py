@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
+import psycopg
 import sqlalchemy as sa
 
 from steelyard.base import Database, UnitOfWork
@@ -22,7 +22,7 @@ from steelyard.decisions.model.decision import (
 )
 from steelyard.decisions.store import log as store
 from steelyard.decisions.store.folds import HeardFold
-from steelyard.decisions.store.log import Line, Tenure
+from steelyard.decisions.store.log import Batch, FoldedTo, Line, Tenure
 from steelyard.kernel import Refusal, RefusalKind
 
 
@@ -93,12 +93,12 @@ class DecisionLog:
         # One statement is a transaction of its own: BEGIN and COMMIT would be two more round trips,
         # and each wakes this thread against the one that decides.
         self._statements = database.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._place = {"holder": holder, "address": address, "ticket": ticket}
         with database.engine.begin() as connection:
-            self.tenure: Tenure = store.take_over(
-                connection, shard, holder=holder, address=address, ticket=ticket
-            )
+            self.tenure: Tenure = store.take_over(connection, shard, **self._place)
         self.head = self.tenure.head
         self._folded_to = self.tenure.fold_seq
+        self._line: psycopg.AsyncConnection[Any] | None = None
 
     def write(self, folds: Sequence[Decision | HeardFold]) -> None:
         """Append a batch, in the order of folding, in one statement; then it is durable.
@@ -109,6 +109,56 @@ class DecisionLog:
             Nothing was written. After any error the caller rebuilds before it answers again: what
             it folded may not be what is kept.
         """
+        batch = self._batch(folds)
+        with self._statements.connect() as connection:
+            done = store.append(connection, self.tenure, batch)
+        self._go_on(batch, done=done)
+
+    async def write_soon(self, folds: Sequence[Decision | HeardFold]) -> None:
+        """Append a batch, as `write` does, while the loop goes on with other questions.
+
+        One thread for deciding and writing: two would wait for each other's interpreter lock, up to
+        five milliseconds at each turn.
+        """
+        batch = self._batch(folds)
+        if self._line is None or self._line.closed:
+            self._line = await self.open_line()
+        self._go_on(batch, done=await store.append_soon(self._line, self.tenure, batch))
+
+    async def open_line(self) -> psycopg.AsyncConnection[Any]:
+        """Return a new connection for statements of the event loop, each its own transaction."""
+        url = self.database.url.replace("postgresql+psycopg://", "postgresql://")
+        return await psycopg.AsyncConnection.connect(url, autocommit=True)
+
+    def renew(self) -> None:
+        """Begin a new epoch of the own tenure: what an earlier batch may still do is fenced.
+
+        Raises
+        ------
+        TenureIsOver
+        """
+        self.close()
+        with self.database.engine.begin() as connection:
+            present = store.find_owner(connection, self.tenure.shard)
+            if present is None or present.epoch != self.tenure.epoch:
+                raise TenureIsOver
+            self.tenure = store.take_over(connection, self.tenure.shard, **self._place)
+        self._folded_to = self.tenure.fold_seq
+
+    def close(self) -> None:
+        """Close the connection that `write_soon` keeps."""
+        if self._line is not None:
+            self._line.pgconn.finish()  # as `AsyncConnection.close` does, and needs no loop
+            self._line = None
+
+    def _go_on(self, batch: Batch, *, done: bool) -> None:
+        if not done:
+            raise TenureIsOver
+        if batch.records:
+            self.head = batch.records[-1][1]
+        self._folded_to = batch.to.fold_seq
+
+    def _batch(self, folds: Sequence[Decision | HeardFold]) -> Batch:
         head, folded_to, heard_to = self.head, self._folded_to, 0
         decisions: list[Decision] = []
         records: list[tuple[bytes, bytes]] = []
@@ -125,12 +175,7 @@ class DecisionLog:
                 if fold.fold_seq is not None:
                     heard.append(fold)
                     folded_to = fold.fold_seq
-        to = store.FoldedTo(folded_to, heard_to)
-        with self._statements.connect() as connection:
-            done = store.append(connection, self.tenure, decisions, records, heard=heard, to=to)
-        if not done:
-            raise TenureIsOver
-        self.head, self._folded_to = head, folded_to
+        return Batch(decisions, records, heard, FoldedTo(folded_to, heard_to))
 
 
 class LogWriter:
@@ -138,17 +183,19 @@ class LogWriter:
 
     Parameters
     ----------
-    write : appends a batch, off the loop
+    write : appends a batch while the loop goes on
     """
 
     def __init__(
-        self, write: Callable[[list[Decision | HeardFold]], None], *, max_batch: int = 1_000
+        self,
+        write: Callable[[list[Decision | HeardFold]], Awaitable[None]],
+        *,
+        max_batch: int = 1_000,
     ) -> None:
         self._write = write
         self._max_batch = max_batch
         # In the order of the calls; what is being written stays until it is durable.
         self._unwritten: dict[UUID | int, _Waiting] = {}
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="decision-log")
         self._task: asyncio.Task[None] | None = None
         self.failed: Exception | None = None
         """Why nothing is written any more; every later caller is told the same."""
@@ -169,6 +216,11 @@ class LogWriter:
         self._unwritten[fold.told.arrival] = _Waiting(fold, None)
         self._wake()
 
+    async def settled(self) -> None:
+        """Return when nothing waits to be written, or writing has failed."""
+        while self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
+
     def waiting(self) -> list[Decision | HeardFold]:
         """Return what is not written yet, in the order of folding."""
         return [one.fold for one in self._unwritten.values()]
@@ -185,21 +237,16 @@ class LogWriter:
             assert found.future is not None
             await asyncio.shield(found.future)
 
-    def close(self) -> None:
-        """Let the thread go; nothing may wait."""
-        self._pool.shutdown()
-
     def _wake(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._drain())
 
     async def _drain(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._unwritten:
             batch = list(islice(self._unwritten.items(), self._max_batch))
             folds = [waiting.fold for _, waiting in batch]
             try:
-                await loop.run_in_executor(self._pool, self._write, folds)
+                await self._write(folds)
             except Exception as error:
                 self._give_up(error)
                 return

@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 
 from steelyard.base import Database
@@ -83,7 +85,7 @@ class Owner:
         self._read_to = 0
         self._held: dict[int, Told] = {}
         self._is_ahead = False
-        self._writer = LogWriter(self._log.write)
+        self._writer = LogWriter(self._log.write_soon)
         self._rebuild(follower)
 
     @property
@@ -122,7 +124,7 @@ class Owner:
                 await self._writer.written(known.id)
             else:
                 await self._writer.durable(decision)
-        except (sa.exc.SQLAlchemyError, OSError) as error:
+        except (sa.exc.SQLAlchemyError, psycopg.Error, OSError) as error:
             get_logger("decisions").warning("batch_failed", error=type(error).__name__)
             raise OwnerIsAway from error
         return decision
@@ -137,6 +139,15 @@ class Owner:
         return list(
             await asyncio.gather(*(self.ask(scene, body, now_ms=now_ms) for body in bodies))
         )
+
+    @property
+    def read_to(self) -> int:
+        """Arrival up to which it has read what facts told."""
+        return self._read_to
+
+    async def open_line(self) -> psycopg.AsyncConnection[Any]:
+        """Return a new connection for statements of the event loop; a statement is durable."""
+        return await self._log.open_line()
 
     def untold(self) -> list[Told]:
         """Return what facts told and this shard has not read; may be called in a thread."""
@@ -175,7 +186,7 @@ class Owner:
                 heard_to = min(self._held, default=self._read_to + 1) - 1
             self._writer.heard(fold._replace(heard_to=heard_to))
 
-    def follow(self, rules: Rules) -> None:
+    async def follow(self, rules: Rules) -> None:
         """Decide by newer rules from the next question on.
 
         What they read and the state does not know is folded from the log first, which takes as long
@@ -186,12 +197,12 @@ class Owner:
         if wanted_of(rules) == self._engine.state.names:
             self._engine.rules = rules
         else:
-            self._writer.close()
+            await self._writer.settled()
             self._rebuild(None)
 
     def close(self) -> None:
-        """Let the writer go."""
-        self._writer.close()
+        """Let the log go."""
+        self._log.close()
 
     def _check(self) -> None:
         """Refuse to go on with a wrong state; rebuild it after a batch has failed."""
@@ -206,8 +217,8 @@ class Owner:
             raise TenureIsOver
         # If an id in it was used long ago, the log is asked before it is folded again.
         self._suspects = self._writer.lost
-        self._writer.close()
         try:
+            self._log.renew()
             self._rebuild(None)
         except sa.exc.SQLAlchemyError as error:
             raise OwnerIsAway from error
@@ -236,7 +247,7 @@ class Owner:
         self._read_to = progress.heard_to
         self._held = {}
         self._is_ahead = False
-        self._writer = LogWriter(self._log.write)
+        self._writer = LogWriter(self._log.write_soon)
         follower.waiting = self._writer.waiting
         self._follower = follower
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 
 from steelyard.base import Database
@@ -16,9 +18,9 @@ from steelyard.decisions.service.guards import stop_guarded
 from steelyard.decisions.service.log import OwnerIsAway, TenureIsOver
 from steelyard.decisions.service.owner import Owner
 from steelyard.decisions.service.policies import load_roster, roster_version
+from steelyard.decisions.store import folds
 
-HEARING_SECONDS = 0.1
-RULES_SECONDS = 0.25
+NEWS_SECONDS = 0.1
 
 
 class StoredRules:
@@ -95,39 +97,48 @@ async def tend(
     """
     guarding = Guarding(owner, rules.present)
     try:
-        await asyncio.gather(_keep_hearing(owner, now_ms), _keep_rules(owner, guarding, rules))
+        await asyncio.gather(
+            _keep_up(owner, rules, guarding, now_ms), _keep_within_budgets(guarding, rules)
+        )
     except TenureIsOver:
         gone()
 
 
-async def _keep_hearing(owner: Owner, now_ms: Callable[[], int]) -> None:
+async def _keep_up(
+    owner: Owner, rules: StoredRules, guarding: Guarding, now_ms: Callable[[], int]
+) -> None:
+    """Look for news often, in the loop, where it costs little; fetch them in a thread."""
+    line: psycopg.AsyncConnection[Any] | None = None
     while True:
         try:
-            told = await asyncio.to_thread(owner.untold)
-            owner.hear(told, now_ms=now_ms())
-        except (sa.exc.SQLAlchemyError, OwnerIsAway) as error:
-            _wait_for(error)
+            if line is None or line.closed:
+                line = await owner.open_line()
+            there = await folds.news(line)
             told = []
-        if not told:
-            await asyncio.sleep(HEARING_SECONDS)
+            if there.last_arrival > owner.read_to:
+                told = await asyncio.to_thread(owner.untold)
+            owner.hear(told, now_ms=now_ms())
+            if there.roster_version != rules.present.version:
+                roster = await asyncio.to_thread(rules.load)
+                await owner.follow(roster)
+                guarding.renew(roster)
+                get_logger("decisions").info("rules_changed", version=roster.version)
+        except (sa.exc.SQLAlchemyError, psycopg.Error, OwnerIsAway) as error:
+            _wait_for(error)
+        await asyncio.sleep(NEWS_SECONDS)
 
 
-async def _keep_rules(owner: Owner, guarding: Guarding, rules: StoredRules) -> None:
+async def _keep_within_budgets(guarding: Guarding, rules: StoredRules) -> None:
     while True:
         due = guarding.due()
         try:
             while due:
                 await asyncio.to_thread(rules.stop, due[0])
                 del due[0]
-            if await asyncio.to_thread(rules.have_changed):
-                roster = await asyncio.to_thread(rules.load)
-                owner.follow(roster)
-                guarding.renew(roster)
-                get_logger("decisions").info("rules_changed", version=roster.version)
-        except (sa.exc.SQLAlchemyError, OwnerIsAway) as error:
+        except sa.exc.SQLAlchemyError as error:
             _wait_for(error)
         guarding.again(due)
-        await asyncio.sleep(RULES_SECONDS)
+        await asyncio.sleep(NEWS_SECONDS)
 
 
 def _wait_for(error: Exception) -> None:

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
+import psycopg
 import sqlalchemy as sa
 
 from steelyard.decisions.model.decision import Asked
@@ -140,6 +141,30 @@ def read_told(
         {"shard": shard, "after": after, "n": limit},
     )
     return [Told(*row) for row in rows]
+
+
+class News(NamedTuple):
+    """What may have changed for an owner, looked at often.
+
+    Attributes
+    ----------
+    last_arrival : of what was told
+    roster_version : of the rules
+    """
+
+    last_arrival: int
+    roster_version: int
+
+
+async def news(connection: psycopg.AsyncConnection[Any]) -> News:
+    """Return what may have changed: one statement of two index look-ups."""
+    cursor = await connection.execute(
+        "SELECT (SELECT coalesce(max(arrival), 0) FROM decisions.told),"
+        " (SELECT version FROM decisions.roster)"
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return News(*row)
 
 
 def was_folded(connection: sa.Connection, shard: int, kind: str, event_id: str) -> bool:

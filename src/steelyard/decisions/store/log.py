@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import psycopg
 import sqlalchemy as sa
 
 from steelyard.decisions.model.decision import Decision, instant, read_record
@@ -54,6 +55,21 @@ class FoldedTo(NamedTuple):
     heard_to: int
 
 
+class Batch(NamedTuple):
+    """What is appended at once.
+
+    Attributes
+    ----------
+    records : of each decision, and the hash that chains it
+    heard : each telling that was folded
+    """
+
+    decisions: Sequence[Decision]
+    records: Sequence[tuple[bytes, bytes]]
+    heard: Sequence[HeardFold]
+    to: FoldedTo
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line of the log: the record, and its place in the chain."""
@@ -80,22 +96,23 @@ def take_over(
     return Tenure(row.shard, row.epoch, row.decisions, row.fold_seq, bytes(row.head))
 
 
-def append(
-    connection: sa.Connection,
-    tenure: Tenure,
-    decisions: Sequence[Decision],
-    records: Sequence[tuple[bytes, bytes]],
-    *,
-    heard: Sequence[HeardFold],
-    to: FoldedTo,
-) -> bool:
-    """Append decisions with their records and hashes, and what was heard; False if the tenure ends.
+def append(connection: sa.Connection, tenure: Tenure, batch: Batch) -> bool:
+    """Append a batch; False, and nothing was written, if the tenure is over."""
+    return bool(connection.exec_driver_sql(_APPEND, _values(tenure, batch)).scalar_one())
 
-    Parameters
-    ----------
-    heard : each telling that was folded
-    """
-    values = (
+
+async def append_soon(
+    connection: psycopg.AsyncConnection[Any], tenure: Tenure, batch: Batch
+) -> bool:
+    """Append a batch, as `append` does, while others go on."""
+    cursor = await connection.execute(_APPEND, _values(tenure, batch), binary=True)
+    row = await cursor.fetchone()
+    return row is not None and bool(row[0])
+
+
+def _values(tenure: Tenure, batch: Batch) -> tuple[object, ...]:
+    decisions, records, heard, to = batch
+    return (
         tenure.shard,
         tenure.epoch,
         to.fold_seq,
@@ -116,7 +133,6 @@ def append(
         [record for record, _ in records],
         [hash for _, hash in records],
     )
-    return bool(connection.exec_driver_sql(_APPEND, values).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)
