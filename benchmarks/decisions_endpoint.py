@@ -43,8 +43,10 @@ from load import request
 from paced import Run, run_paced
 from steelyard.base import Database, Settings, read_settings
 from steelyard.base.crypto import Keyring
-from steelyard.decisions import Answer, Decision, OwnerClient, scenes, verify_log
-from steelyard.decisions.model.decision import Asked
+from steelyard.decisions import Decision, scenes
+from steelyard.decisions.model.decision import Answer, Asked
+from steelyard.decisions.service.client import OwnerClient
+from steelyard.decisions.service.log import verify_log
 from steelyard.decisions.store import log as kept
 from steelyard.features import catalogue
 from steelyard.parties.model.api_key import ApiKeyKind, NewApiKey

@@ -13,12 +13,13 @@ import sqlalchemy as sa
 
 from steelyard.base import Database, UnitOfWork
 from steelyard.base.http import Caller
-from steelyard.decisions import Decision, Owner, Place, policies
+from steelyard.decisions import Decision, policies
 from steelyard.decisions.model import lifecycle as life
 from steelyard.decisions.model.lifecycle import Content
 from steelyard.decisions.model.policy import Fails
 from steelyard.decisions.model.roster import DEFAULT_BUDGET, Roster
 from steelyard.decisions.scenes import delivered_source
+from steelyard.decisions.service.owner import Owner, Place
 from steelyard.kernel import SteppingClock
 from steelyard.parties import approvals
 

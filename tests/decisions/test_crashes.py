@@ -17,8 +17,11 @@ import msgspec
 import pytest
 
 from steelyard.base import Database
-from steelyard.decisions import Follower, OwnerClient, OwnerIsAway, verify_log, wanted_of
 from steelyard.decisions.model.roster import Roster
+from steelyard.decisions.service.client import OwnerClient
+from steelyard.decisions.service.follower import Follower
+from steelyard.decisions.service.log import OwnerIsAway, verify_log
+from steelyard.decisions.service.owner import wanted_of
 from steelyard.decisions.service.state import State
 from steelyard.decisions.store import folds
 from steelyard.decisions.store import log as kept

@@ -29,10 +29,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from steelyard.decisions import Owner, verify_log
 from steelyard.decisions.http.owner_app import OwnerApp
 from steelyard.decisions.model.roster import Roster
-from steelyard.decisions.service.owner import Place
+from steelyard.decisions.service.log import verify_log
+from steelyard.decisions.service.owner import Owner, Place
 from steelyard.features import KINDS
 from steelyard.parties import first_run
 from steelyard.web.platform import SteelyardPlatform

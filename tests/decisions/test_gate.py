@@ -15,19 +15,14 @@ import pytest
 import uvicorn
 
 from steelyard.base import Database, Outcome, Question
-from steelyard.decisions import (
-    Owner,
-    OwnerClient,
-    OwnerGate,
-    OwnerIsAway,
-    Use,
-    consume_all,
-    verify_log,
-)
+from steelyard.decisions import Use, consume_all
 from steelyard.decisions.http.owner_app import OwnerApp
 from steelyard.decisions.service import client as asking
 from steelyard.decisions.service import policies
-from steelyard.decisions.service.owner import Place
+from steelyard.decisions.service.client import OwnerClient
+from steelyard.decisions.service.gate import OwnerGate
+from steelyard.decisions.service.log import OwnerIsAway, verify_log
+from steelyard.decisions.service.owner import Owner, Place
 from steelyard.decisions.service.proof import PolicyIsUnknown, replay_decision
 from tests.decisions.rules import Fixed
 from tests.decisions.test_owner import FewAnHour, body

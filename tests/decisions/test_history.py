@@ -7,9 +7,11 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from steelyard.base import Database
-from steelyard.decisions import Decision, Follower, Owner, Place, wanted_of
+from steelyard.decisions import Decision
 from steelyard.decisions.model.decision import Value
+from steelyard.decisions.service.follower import Follower
 from steelyard.decisions.service.history import EntityHistory, extend_trail
+from steelyard.decisions.service.owner import Owner, Place, wanted_of
 from steelyard.decisions.service.state import State, event_of
 from steelyard.decisions.store import folds
 from steelyard.features import Event, profiles

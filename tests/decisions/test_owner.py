@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from steelyard.base import Database
-from steelyard.decisions import Decision, Owner, OwnerIsAway, TenureIsOver, verify_log
+from steelyard.decisions import Decision
 from steelyard.decisions.model.decision import Judgement, Value, record_of
 from steelyard.decisions.model.question import (
     EventIdWasUsed,
@@ -19,7 +19,8 @@ from steelyard.decisions.model.question import (
     SceneIsUnknown,
 )
 from steelyard.decisions.service.engine import replay
-from steelyard.decisions.service.owner import Place
+from steelyard.decisions.service.log import OwnerIsAway, TenureIsOver, verify_log
+from steelyard.decisions.service.owner import Owner, Place
 from steelyard.decisions.store import log as kept
 from steelyard.features import refusals
 from tests.decisions.rules import Fixed

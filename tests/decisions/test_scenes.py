@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.base import Database
-from steelyard.decisions import Owner, Place
 from steelyard.decisions.model.column_values import Column
 from steelyard.decisions.model.columns import ColumnPolicy
 from steelyard.decisions.model.decision import OUTCOMES, Value, record_of
@@ -30,6 +29,7 @@ from steelyard.decisions.model.reasons import REASONS
 from steelyard.decisions.model.roster import Roster
 from steelyard.decisions.scenes import delivered_examples, delivered_policies
 from steelyard.decisions.service.engine import replay
+from steelyard.decisions.service.owner import Owner, Place
 from steelyard.features import CATALOGUE, KINDS
 from steelyard.features.catalogue import Aggregate, FieldType
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -12,12 +13,13 @@ from typing import Any
 import pytest
 
 from steelyard.base import Database
-from steelyard.decisions import challenges, guards, policies, replay_decision, shadows
+from steelyard.decisions import challenges, guards, policies, shadows
 from steelyard.decisions.model import lifecycle as life
 from steelyard.decisions.model.decision import LETS_PASS, Asked, Decision, Judgement, decide
 from steelyard.decisions.model.lifecycle import Content
 from steelyard.decisions.service import behind
 from steelyard.decisions.service.engine import id_of
+from steelyard.decisions.service.proof import replay_decision
 from steelyard.experiments import State, Verdict, designs
 from steelyard.kernel import SteppingClock
 from tests.decisions.desk import SCENE, Desk, ask, changed
@@ -113,7 +115,7 @@ def test_over_the_past_it_says_what_nobody_had_read(desk: Desk, clock: SteppingC
     noon = clock.now() - timedelta(days=1) + timedelta(minutes=4)
     desk.run(lambda unit: shadows.start_shadow(unit, SCENE, 2, since=noon))
     assert UNREAD in desk.roster().reads(SCENE)
-    owner.follow(desk.roster())
+    asyncio.run(owner.follow(desk.roster()))
     live = ask(owner, payments(clock, 5, first=12))
     assert all(UNREAD in one.values for one in live)
     behind.ask_shadows.work(desk.context())
@@ -148,7 +150,7 @@ def test_a_stopped_rule_is_left_out_and_still_observed(desk: Desk, clock: Steppi
     before = ask(owner, payments(clock, 6))
     assert Counter(one.outcome for one in before) == {"review": 2, "approve": 4}
     desk.run(lambda unit: guards.stop_rule(unit, SCENE, "rules/W17", "too many"))
-    owner.follow(desk.roster())
+    asyncio.run(owner.follow(desk.roster()))
     after = ask(owner, payments(clock, 9, first=6))
     assert {one.outcome for one in after} == {"approve"}
     assert {one.versions["without"] for one in after} == {"rules/W17"}
@@ -244,7 +246,7 @@ def test_a_challenger_judges_its_share_and_the_test_hears_of_it(
     assert arms["fraud_passed", "active"][0] + arms["fraud_passed", "challenger"][0] == 301
     assert report.results.metrics[0].comparisons[0].verdict is Verdict.CHALLENGER_BETTER
     desk.promote(2)
-    owner.follow(desk.roster())
+    asyncio.run(owner.follow(desk.roster()))
     (after,) = ask(owner, payments(clock, 1, first=301))
     assert (after.cause, after.versions.get("arm")) == ("policy.withdrawal@2", None)
     with desk.database.reading() as connection:

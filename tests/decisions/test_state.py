@@ -11,8 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from steelyard.base import Database
-from steelyard.decisions import Decision, Follower, Owner, Place, told_owners, wanted_of
+from steelyard.decisions import Decision
 from steelyard.decisions.model.question import EventIdWasUsed
+from steelyard.decisions.service.follower import Follower
+from steelyard.decisions.service.hearing import told_owners
+from steelyard.decisions.service.owner import Owner, Place, wanted_of
 from steelyard.decisions.store import folds
 from steelyard.decisions.store.folds import Telling
 from steelyard.events import drain

@@ -19,7 +19,8 @@ from steelyard.base import (
     Verdict,
 )
 from steelyard.base.crypto import Keyring
-from steelyard.decisions import DecisionIsExpired, Use
+from steelyard.decisions import Use
+from steelyard.decisions.service.log import DecisionIsExpired
 from steelyard.kernel import SteppingClock
 from steelyard.ledger import (
     AccountKind,

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from steelyard.base import Database
-from steelyard.decisions import OwnerIsAway, OwnerLine, verify_log
+from steelyard.decisions.service.line import OwnerLine
+from steelyard.decisions.service.log import OwnerIsAway, verify_log
 from steelyard.decisions.store.log import take_over
 from steelyard.parties import first_run
 from steelyard.web.platform import SteelyardPlatform

@@ -26,9 +26,9 @@ Limit = Annotated[int, typer.Option(help="how many", min=1, max=1_000)]
 
 def _newest(connection: sa.Connection) -> UUID:
     """Return the id of the newest decision; before the first one it is unknown."""
-    from steelyard.decisions import newest_decisions
+    from steelyard.decisions import records
 
-    page = newest_decisions(connection, limit=1)
+    page = records.newest_decisions(connection, limit=1)
     return page.items[0].decision.id if page.items else UUID(int=0)
 
 
@@ -41,11 +41,11 @@ def list_decisions(
     as_json: AsJson = False,
 ) -> None:
     """List the newest decisions."""
-    from steelyard.decisions import newest_decisions
+    from steelyard.decisions import records
     from steelyard.web.platform import open_database
 
     with open_database(read_settings()) as database, database.reading() as connection:
-        page = newest_decisions(
+        page = records.newest_decisions(
             connection, scene=scene, outcome=outcome, subject=subject, limit=limit
         )
     rows = [
@@ -77,22 +77,24 @@ def show_decision(id: Id = None) -> None:
     """Print a decision with everything that it was made of, as JSON."""
     import msgspec
 
-    from steelyard.decisions import read_decision
+    from steelyard.decisions import records
     from steelyard.web.platform import open_database
 
     with open_database(read_settings()) as database, database.reading() as connection:
-        line = read_decision(connection, id or _newest(connection))
+        line = records.read_decision(connection, id or _newest(connection))
     print_json({**msgspec.json.decode(line.record), "hash": line.hash.hex()})
 
 
 @app.command("replay")
 def replay(id: Id = None, as_json: AsJson = False) -> None:
     """Compute a decision again from its recorded inputs and versions, and compare the bytes."""
-    from steelyard.decisions import policies, replay_decision
+    from steelyard.decisions import policies, records
     from steelyard.web.platform import open_database
 
     with open_database(read_settings()) as database, database.reading() as connection:
-        found = replay_decision(connection, id or _newest(connection), policies.policy_that_made)
+        found = records.replay_decision(
+            connection, id or _newest(connection), policies.policy_that_made
+        )
     row = {
         "id": str(found.recorded.id),
         "recorded": found.recorded.outcome,
@@ -108,11 +110,11 @@ def replay(id: Id = None, as_json: AsJson = False) -> None:
 @app.command("verify")
 def verify(as_json: AsJson = False) -> None:
     """Compute every hash of the log again."""
-    from steelyard.decisions import verify_log
+    from steelyard.decisions import records
     from steelyard.web.platform import open_database
 
     with open_database(read_settings()) as database, database.reading() as connection:
-        found = verify_log(connection)
+        found = records.verify_log(connection)
     row = {
         "decisions": found.decisions,
         "sound": found.first_bad is None,

@@ -1,55 +1,31 @@
-"""Decisions: what may happen, why, by which version; durable before it is used, used once."""
+"""Decisions: what may happen, why, by which version; durable before it is used, used once.
+
+A movement of money consumes a decision (`Use`, `consume`, `consume_all`). The other verbs stand in
+groups: `asking` an owner and `deciding` as one, the `records` of what was decided, `policies` with
+what is changed about them (`guards`, `lists`, `shadows`, `challenges`, the words in `lifecycle`),
+the `registry` of models, `reviews` by people and the `watch` over drift; `facts` and
+`upkeep` are what a process enters.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steelyard.decisions.model.decision import Answer, Decision
-from steelyard.decisions.model.question import (
-    MAX_QUESTION,
-    QUESTION_REFUSALS,
-    QuestionIsTooLarge,
-    SceneIsUnknown,
-)
-from steelyard.decisions.model.reasons import text_of
+from steelyard.decisions.model.decision import Decision
 from steelyard.decisions.service import facts
-from steelyard.decisions.service.client import OwnerClient, Told
-from steelyard.decisions.service.engine import Policy
-from steelyard.decisions.service.follower import Follower
-from steelyard.decisions.service.gate import OwnerGate
-from steelyard.decisions.service.hearing import told_owners
-from steelyard.decisions.service.history import EntityHistory, keep_trail
-from steelyard.decisions.service.line import OwnerLine
-from steelyard.decisions.service.log import (
-    DecisionDoesNotLetPass,
-    DecisionIsExpired,
-    DecisionIsUnknown,
-    DecisionIsUsed,
-    OwnerIsAway,
-    TenureIsOver,
-    Use,
-    consume,
-    consume_all,
-    read_decision,
-    verify_log,
-)
-from steelyard.decisions.service.owner import Owner, Place, wanted_of
-from steelyard.decisions.service.present import Present, count_decisions, present_decisions
-from steelyard.decisions.service.proof import PolicyIsUnknown, replay_decision
-from steelyard.decisions.service.state import State
-from steelyard.decisions.service.tending import StoredRules, tend
-from steelyard.decisions.store.log import Line
-from steelyard.decisions.store.log import newest as newest_decisions
+from steelyard.decisions.service.log import Use, consume, consume_all
 from steelyard.kernel import door
 
 if TYPE_CHECKING:
     from steelyard.decisions.model import lifecycle
     from steelyard.decisions.service import (
-        behind,
+        asking,
         challenges,
+        deciding,
         guards,
         lists,
         policies,
+        records,
         registry,
         reviews,
         shadows,
@@ -58,67 +34,35 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "MAX_QUESTION",
-    "QUESTION_REFUSALS",
-    "Answer",
     "Decision",
-    "DecisionDoesNotLetPass",
-    "DecisionIsExpired",
-    "DecisionIsUnknown",
-    "DecisionIsUsed",
-    "EntityHistory",
-    "Follower",
-    "Line",
-    "Owner",
-    "OwnerClient",
-    "OwnerGate",
-    "OwnerIsAway",
-    "OwnerLine",
-    "Place",
-    "Policy",
-    "PolicyIsUnknown",
-    "Present",
-    "QuestionIsTooLarge",
-    "SceneIsUnknown",
-    "State",
-    "StoredRules",
-    "TenureIsOver",
-    "Told",
     "Use",
-    "behind",
+    "asking",
     "challenges",
     "consume",
     "consume_all",
-    "count_decisions",
+    "deciding",
     "facts",
     "guards",
-    "keep_trail",
     "lifecycle",
     "lists",
-    "newest_decisions",
     "policies",
-    "present_decisions",
-    "read_decision",
+    "records",
     "registry",
-    "replay_decision",
     "reviews",
     "shadows",
-    "tend",
-    "text_of",
-    "told_owners",
     "upkeep",
-    "verify_log",
-    "wanted_of",
     "watch",
 ]
 
 _GROUPS = {
-    "behind": "service.behind",
+    "asking": "service.asking",
     "challenges": "service.challenges",
+    "deciding": "service.deciding",
     "guards": "service.guards",
     "lifecycle": "model.lifecycle",
     "lists": "service.lists",
     "policies": "service.policies",
+    "records": "service.records",
     "registry": "service.registry",
     "reviews": "service.reviews",
     "shadows": "service.shadows",

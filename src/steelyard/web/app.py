@@ -23,7 +23,7 @@ from steelyard.base.http import (
     language_of,
     problem_of,
 )
-from steelyard.decisions import EntityHistory
+from steelyard.decisions import deciding
 from steelyard.kernel import Refusal, RefusalKind
 from steelyard.web import live
 from steelyard.web.edge import (
@@ -86,7 +86,7 @@ def create_app(
         with opener(chosen) as platform, heeding_signals(stop):
             app.state.platform = platform
             app.state.stop = stop
-            app.state.features_history = EntityHistory(platform.database)
+            app.state.features_history = deciding.EntityHistory(platform.database)
             async with live.Feed(watching(platform)) as feed:
                 app.state.live = feed
                 yield

@@ -26,7 +26,7 @@ import uvloop
 from steelyard.base import Database, read_settings
 from steelyard.base.lifeline import stop_with_parent
 from steelyard.base.telemetry import configure_logs, get_logger
-from steelyard.decisions import Follower, Owner, Place, State, StoredRules, tend, wanted_of
+from steelyard.decisions import deciding
 from steelyard.decisions.http.owner_app import OwnerApp
 from steelyard.web.platform import open_database
 
@@ -56,36 +56,36 @@ def main() -> None:
     with open_database(settings, pool_size=5) as database:
         url = database.url.replace("postgresql+psycopg://", "postgresql://")
         with psycopg.connect(url, autocommit=True) as holder:
-            rules = StoredRules(database)
+            rules = deciding.StoredRules(database)
             follower = _waited(database, rules, holder, stop)
             if follower is not None:
                 listening = socket.create_server((settings.host, 0))
                 ticket = secrets.token_urlsafe(24)
                 address = f"http://{settings.host}:{listening.getsockname()[1]}"
-                place = Place(f"{socket.gethostname()}/{os.getpid()}", address, ticket)
-                owner = Owner(database, rules.load(), place, follower=follower)
+                place = deciding.Place(f"{socket.gethostname()}/{os.getpid()}", address, ticket)
+                owner = deciding.Owner(database, rules.load(), place, follower=follower)
                 _decide(Deciding(database, owner, rules, place), listening, stop, holder)
 
 
 def _waited(
     database: Database,
-    rules: StoredRules,
+    rules: deciding.StoredRules,
     holder: psycopg.Connection[tuple[object, ...]],
     stop: threading.Event,
-) -> Follower | None:
+) -> deciding.Follower | None:
     """Follow the owner until the lock is ours; None if told to stop before.
 
     Whoever follows also keeps the snapshots: the owner has better things to do.
     """
-    follower = Follower(database, wanted_of(rules.present))
+    follower = deciding.Follower(database, deciding.wanted_of(rules.present))
     saved_at = database.wall.now()
     while True:
         row = holder.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
         if row == (True,):
             return follower
         try:
-            if rules.have_changed() and wanted_of(rules.load()) != follower.state.names:
-                follower = Follower(database, wanted_of(rules.present))
+            if rules.have_changed() and deciding.wanted_of(rules.load()) != follower.state.names:
+                follower = deciding.Follower(database, deciding.wanted_of(rules.present))
             follower.catch_up()
             if (
                 follower.unsaved >= SNAPSHOT_FOLDS
@@ -101,7 +101,7 @@ def _waited(
             return None
 
 
-def _is_small(state: State) -> bool:
+def _is_small(state: deciding.State) -> bool:
     """Return whether a snapshot takes less than who stops is given: a few seconds."""
     return state.stream.entities <= ENTITIES_AT_THE_END
 
@@ -111,9 +111,9 @@ class Deciding:
     """An owner with what it decides by, and where it is asked."""
 
     database: Database
-    owner: Owner
-    rules: StoredRules
-    place: Place
+    owner: deciding.Owner
+    rules: deciding.StoredRules
+    place: deciding.Place
 
 
 def _decide(
@@ -135,7 +135,9 @@ def _decide(
 
     async def serve() -> None:
         beside = [
-            asyncio.create_task(tend(it.owner, it.rules, now_ms=clock.now_ms, gone=stop.set)),
+            asyncio.create_task(
+                deciding.tend(it.owner, it.rules, now_ms=clock.now_ms, gone=stop.set)
+            ),
             asyncio.create_task(clock.keep()),
         ]
         try:

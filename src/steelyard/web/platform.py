@@ -14,7 +14,7 @@ from steelyard.base.jobs.store import watch_jobs
 from steelyard.base.postgres import EmbeddedPostgres, bootstrap
 from steelyard.base.schema import SchemaIsBehind, migrate, revisions
 from steelyard.base.telemetry.metrics import watch_gauge
-from steelyard.decisions import OwnerClient, OwnerGate
+from steelyard.decisions import asking
 from steelyard.events import PostgresFactLog, operation
 from steelyard.features import KINDS
 from steelyard.ledger import GroupCommit
@@ -102,7 +102,7 @@ class SteelyardPlatform:
     verifier: Verifier
     identity_provider: IdentityProvider | None
     ledger_queue: GroupCommit
-    decision_owner: OwnerClient
+    decision_owner: asking.OwnerClient
 
 
 @contextmanager
@@ -124,7 +124,7 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
         if settings.identity_provider is not None:
             provider = HttpIdentityProvider(settings.identity_provider)
             stack.callback(provider.close)
-        decision_owner = OwnerClient(database)
+        decision_owner = asking.OwnerClient(database)
         stack.callback(decision_owner.close)
         yield SteelyardPlatform(
             settings=settings,
@@ -138,7 +138,7 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
         )
 
 
-def _gate(owner: OwnerClient, database: Database) -> Gate:
+def _gate(owner: asking.OwnerClient, database: Database) -> Gate:
     """Return the gate that asks the owner, and knows of each scene what its event has."""
     scenes = {name: frozenset(kind.fields).difference(kind.labels) for name, kind in KINDS.items()}
-    return OwnerGate(owner, database, scenes)
+    return asking.OwnerGate(owner, database, scenes)

@@ -28,15 +28,17 @@ JOBS = (
     upkeep.expire_holds,
     upkeep.verify_books,
     cases.upkeep.sweep_cases,
-    decisions.keep_trail,
+    decisions.upkeep.keep_trail,
     decisions.upkeep.open_reviews,
     decisions.upkeep.watch_drift,
-    *decisions.behind.JOBS,
+    decisions.upkeep.ask_shadows,
+    decisions.upkeep.observe_challenges,
+    decisions.upkeep.close_overdue,
 )
 CONSUMERS: tuple[events.Consumer, ...] = (
     parties.account_owners,
     cases.upkeep.approval_cases,
-    decisions.told_owners,
+    decisions.upkeep.told_owners,
     decisions.upkeep.people_found,
 )
 

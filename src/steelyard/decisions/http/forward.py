@@ -19,17 +19,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 
 from steelyard.base.http import Caller, language_of, platform_of
-from steelyard.decisions import (
-    MAX_QUESTION,
-    QUESTION_REFUSALS,
-    Answer,
-    OwnerIsAway,
-    OwnerLine,
-    QuestionIsTooLarge,
-    SceneIsUnknown,
-    Told,
-    text_of,
-)
+from steelyard.decisions import asking
 from steelyard.kernel import Refusal
 
 Scope = MutableMapping[str, Any]
@@ -40,8 +30,8 @@ Send = Callable[[Message], Awaitable[None]]
 SCENE = "^[a-z][a-z_]{0,39}$"
 """What the name of a scene looks like; nothing else is put into a request to the owner."""
 _SCENE = re.compile(SCENE)
-_KINDS = {kind.code: kind for kind in (*QUESTION_REFUSALS, OwnerIsAway)}
-_ANSWER = msgspec.json.Decoder(Answer)
+_KINDS = {kind.code: kind for kind in (*asking.QUESTION_REFUSALS, asking.OwnerIsAway)}
+_ANSWER = msgspec.json.Decoder(asking.Answer)
 _ENCODER = msgspec.json.Encoder()
 _JSON = (b"content-type", b"application/json")
 
@@ -50,7 +40,7 @@ class ForwardedRoute(APIRoute):
     """A route that is described as others are, and answered without the framework."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a question; another method is refused as everywhere."""
+        """asking.Answer a question; another method is refused as everywhere."""
         if scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)
             return
@@ -60,7 +50,7 @@ class ForwardedRoute(APIRoute):
 @asynccontextmanager
 async def connected(app: FastAPI) -> AsyncIterator[None]:
     """Have the line to the owner for the life of the application."""
-    line = OwnerLine(app.state.platform.database)
+    line = asking.OwnerLine(app.state.platform.database)
     app.state.owner_line = line
     try:
         yield
@@ -69,7 +59,7 @@ async def connected(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def forward(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one request with what the owner says.
+    """asking.Answer one request with what the owner says.
 
     Refusals
     --------
@@ -81,10 +71,10 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
     caller.require("decisions.ask")
     scene: str = scope["path_params"]["scene"]
     if not _SCENE.match(scene):
-        raise SceneIsUnknown(scene=scene[:40])
-    if len(body) > MAX_QUESTION:
-        raise QuestionIsTooLarge(most=MAX_QUESTION)
-    line: OwnerLine = scope["app"].state.owner_line
+        raise asking.SceneIsUnknown(scene=scene[:40])
+    if len(body) > asking.MAX_QUESTION:
+        raise asking.QuestionIsTooLarge(most=asking.MAX_QUESTION)
+    line: asking.OwnerLine = scope["app"].state.owner_line
     told = await line.ask(scene, body)
     if told.is_refusal:
         raise _refusal(told)
@@ -104,7 +94,7 @@ async def _read(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-def _refusal(told: Told) -> Refusal:
+def _refusal(told: asking.Told) -> Refusal:
     """Return the owner's refusal as one of ours, so that it is told as all of them are."""
     problem = told.problem("en")
     return _KINDS[problem["code"]](**problem["facts"])
@@ -120,4 +110,4 @@ def _said(body: bytes, language: str) -> bytes:
 @lru_cache(4_096)
 def texts_of(reasons: tuple[str, ...], language: str) -> tuple[str, ...]:
     """Return what a customer is told of reasons, in their order."""
-    return tuple(text_of(code, language) for code in reasons)
+    return tuple(asking.text_of(code, language) for code in reasons)

@@ -13,14 +13,7 @@ from typing import Any
 import msgspec
 
 from steelyard.base.http import STATUS, problem_of
-from steelyard.decisions import (
-    MAX_QUESTION,
-    Answer,
-    Owner,
-    OwnerIsAway,
-    QuestionIsTooLarge,
-    TenureIsOver,
-)
+from steelyard.decisions import asking, deciding
 from steelyard.kernel import Refusal
 
 Scope = MutableMapping[str, Any]
@@ -59,7 +52,7 @@ class OwnerApp:
 
     def __init__(
         self,
-        owner: Owner,
+        owner: deciding.Owner,
         *,
         ticket: str,
         now_ms: Callable[[], int],
@@ -71,7 +64,7 @@ class OwnerApp:
         self._gone = gone
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or take part in the server's life."""
+        """asking.Answer one request, or take part in the server's life."""
         if scope["type"] == "lifespan":
             await _live(receive, send)
             return
@@ -92,18 +85,18 @@ class OwnerApp:
 
     async def _answer(self, scene: str, receive: Receive, send: Send) -> None:
         try:
-            body = await _read(receive, most=MAX_QUESTION)
+            body = await _read(receive, most=asking.MAX_QUESTION)
             decision = await self._owner.ask(scene, body, now_ms=self._now_ms())
         except Refusal as refusal:
             await _refuse(send, refusal)
-        except TenureIsOver:
-            await _refuse(send, OwnerIsAway())
+        except deciding.TenureIsOver:
+            await _refuse(send, asking.OwnerIsAway())
             self._gone()
         else:
-            await _respond(send, 200, _ENCODER.encode(Answer.of(decision)), _JSON)
+            await _respond(send, 200, _ENCODER.encode(asking.Answer.of(decision)), _JSON)
 
     async def _answer_all(self, scene: str, receive: Receive, send: Send) -> None:
-        """Answer the questions of a batch, whose body is a list of them and the instant."""
+        """asking.Answer the questions of a batch, whose body is a list of them and the instant."""
         try:
             batch = _BATCH.decode(await _read(receive, most=MAX_BATCH_BODY))
             decisions = await self._owner.ask_all(
@@ -111,11 +104,13 @@ class OwnerApp:
             )
         except Refusal as refusal:
             await _refuse(send, refusal)
-        except TenureIsOver:
-            await _refuse(send, OwnerIsAway())
+        except deciding.TenureIsOver:
+            await _refuse(send, asking.OwnerIsAway())
             self._gone()
         else:
-            await _respond(send, 200, _ENCODER.encode([Answer.of(d) for d in decisions]), _JSON)
+            await _respond(
+                send, 200, _ENCODER.encode([asking.Answer.of(d) for d in decisions]), _JSON
+            )
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -135,7 +130,7 @@ async def _read(receive: Receive, *, most: int) -> bytes:
         part: bytes = message.get("body", b"")
         body += part
         if len(body) > most:
-            raise QuestionIsTooLarge(most=most)
+            raise asking.QuestionIsTooLarge(most=most)
         if not message.get("more_body"):
             return body
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from steelyard.base import UnitOfWork
 from steelyard.base.http import Cursor, Limit, Read, Write, page_out, reading, writing
 from steelyard.base.http import refusals as refused_by
-from steelyard.decisions import SceneIsUnknown, challenges, guards, lifecycle, policies, shadows
+from steelyard.decisions import asking, challenges, guards, lifecycle, policies, shadows
 from steelyard.decisions.http import policy_wire as wire
 from steelyard.kernel import CursorIsInvalid
 from steelyard.parties import approvals
@@ -26,7 +26,7 @@ Scene = Annotated[
 ]
 Version = Annotated[int, Path(description="version of the policy", ge=1, lt=2**31)]
 
-_NO_SCENE = (SceneIsUnknown,)
+_NO_SCENE = (asking.SceneIsUnknown,)
 _NO_VERSION = (lifecycle.PolicyVersionIsUnknown,)
 _CONSUMES = (
     approvals.ApprovalIsUnknown,

@@ -11,15 +11,7 @@ from pydantic import BaseModel, Field
 
 from steelyard.base.http import Cursor, Limit, PageOut, Read, page_out, reading
 from steelyard.base.http import refusals as refused_by
-from steelyard.decisions import (
-    QUESTION_REFUSALS,
-    DecisionIsUnknown,
-    Line,
-    OwnerIsAway,
-    newest_decisions,
-    read_decision,
-    verify_log,
-)
+from steelyard.decisions import asking, records
 from steelyard.decisions.http.forward import SCENE, ForwardedRoute, connected, texts_of
 from steelyard.kernel import CursorIsInvalid
 
@@ -95,7 +87,7 @@ class DecisionOut(AnswerOut):
     hash: str
 
     @classmethod
-    def of(cls, line: Line, language: str) -> DecisionOut:
+    def of(cls, line: records.Line, language: str) -> DecisionOut:
         """Return the wire form of a line of the log, its reasons told in a language."""
         it = line.decision
         return cls(
@@ -146,7 +138,7 @@ ask_router.add_api_route(
     ask,
     methods=["POST"],
     route_class_override=ForwardedRoute,
-    responses=refused_by(*QUESTION_REFUSALS, OwnerIsAway),
+    responses=refused_by(*asking.QUESTION_REFUSALS, asking.OwnerIsAway),
     openapi_extra=_QUESTION,
 )
 
@@ -162,7 +154,7 @@ def list_decisions(  # noqa: PLR0917  (query parameters)
 ) -> DecisionPage:
     """List the newest decisions, or the newest of those that fit."""
     with read.database.reading() as connection:
-        page = newest_decisions(
+        page = records.newest_decisions(
             connection, scene=scene, outcome=outcome, subject=subject, cursor=cursor, limit=limit
         )
     return page_out(DecisionPage, page, lambda line: DecisionOut.of(line, read.language))
@@ -172,12 +164,12 @@ def list_decisions(  # noqa: PLR0917  (query parameters)
 def read_chain(read: Reads) -> ChainOut:
     """Compute every hash of the chain again."""
     with read.database.reading() as connection:
-        found = verify_log(connection)
+        found = records.verify_log(connection)
     return ChainOut(decisions=found.decisions, head=found.head.hex(), first_bad=found.first_bad)
 
 
-@router.get("/{id}", response_model=DecisionOut, responses=refused_by(DecisionIsUnknown))
+@router.get("/{id}", response_model=DecisionOut, responses=refused_by(records.DecisionIsUnknown))
 def read_one(id: UUID, read: Reads) -> DecisionOut:
     """Show a decision with all that it was made of."""
     with read.database.reading() as connection:
-        return DecisionOut.of(read_decision(connection, id), read.language)
+        return DecisionOut.of(records.read_decision(connection, id), read.language)

@@ -57,6 +57,3 @@ def close_overdue(context: JobContext) -> None:
     forget = partial(lists.forget_overdue, limit=_FORGOTTEN_AT_ONCE)
     while not context.should_stop and context.transact(forget) == _FORGOTTEN_AT_ONCE:
         pass
-
-
-JOBS = (ask_shadows, observe_challenges, close_overdue)

@@ -108,24 +108,28 @@ async def _keep_up(
     owner: Owner, rules: StoredRules, guarding: Guarding, now_ms: Callable[[], int]
 ) -> None:
     """Look for news often, in the loop, where it costs little; fetch them in a thread."""
-    line: psycopg.AsyncConnection[Any] | None = None
     while True:
+        line: psycopg.AsyncConnection[Any] | None = None
         try:
-            if line is None or line.closed:
-                line = await owner.open_line()
-            there = await folds.news(line)
-            told = []
-            if there.last_arrival > owner.read_to:
-                told = await asyncio.to_thread(owner.untold)
-            owner.hear(told, now_ms=now_ms())
-            if there.roster_version != rules.present.version:
-                roster = await asyncio.to_thread(rules.load)
-                await owner.follow(roster)
-                guarding.renew(roster)
-                get_logger("decisions").info("rules_changed", version=roster.version)
+            line = await owner.open_line()
+            while True:
+                there = await folds.news(line)
+                told = []
+                if there.last_arrival > owner.read_to:
+                    told = await asyncio.to_thread(owner.untold)
+                owner.hear(told, now_ms=now_ms())
+                if there.roster_version != owner.rules_version:
+                    roster = await asyncio.to_thread(rules.load)
+                    await owner.follow(roster)
+                    guarding.renew(roster)
+                    get_logger("decisions").info("rules_changed", version=roster.version)
+                await asyncio.sleep(NEWS_SECONDS)
         except (sa.exc.SQLAlchemyError, psycopg.Error, OwnerIsAway) as error:
             _wait_for(error)
-        await asyncio.sleep(NEWS_SECONDS)
+            await asyncio.sleep(NEWS_SECONDS)
+        finally:
+            if line is not None:
+                await line.close()
 
 
 async def _keep_within_budgets(guarding: Guarding, rules: StoredRules) -> None:

@@ -6,10 +6,22 @@ from datetime import time, timedelta
 
 from steelyard.base import UnitOfWork
 from steelyard.base.jobs import Daily, Every, JobContext, job
+from steelyard.decisions.service.behind import ask_shadows, close_overdue, observe_challenges
+from steelyard.decisions.service.hearing import told_owners
+from steelyard.decisions.service.history import keep_trail
 from steelyard.decisions.service.matters import DRIFT, RENEWS, REVIEWS
 from steelyard.events import Consumer, Heard, hears
 
-__all__ = ["open_reviews", "people_found", "watch_drift"]
+__all__ = [
+    "ask_shadows",
+    "close_overdue",
+    "keep_trail",
+    "observe_challenges",
+    "open_reviews",
+    "people_found",
+    "told_owners",
+    "watch_drift",
+]
 
 _REVIEWS = frozenset(kind.name for kind in REVIEWS.values())
 

@@ -10,15 +10,7 @@ import sqlalchemy as sa
 
 from steelyard.base import Database, Gate, Question, UnitOfWork, Verdict
 from steelyard.base import Outcome as GateOutcome
-from steelyard.decisions import (
-    DecisionDoesNotLetPass,
-    DecisionIsExpired,
-    DecisionIsUnknown,
-    DecisionIsUsed,
-    OwnerIsAway,
-    Use,
-    consume_all,
-)
+from steelyard.decisions import Use, asking, consume_all, records
 from steelyard.ledger import Answer, Kind, Outcome, Transfer, post
 from steelyard.parties import registry
 from steelyard.simulation import store
@@ -57,10 +49,10 @@ __all__ = [
 
 SCENE = "card_payment"
 ON_DECISIONS = (
-    OwnerIsAway,
-    DecisionIsUnknown,
-    DecisionDoesNotLetPass,
-    DecisionIsUsed,
+    asking.OwnerIsAway,
+    records.DecisionIsUnknown,
+    records.DecisionDoesNotLetPass,
+    records.DecisionIsUsed,
 )
 """What the gate, and the consumption of what it said, can refuse."""
 REFUND_CAUSE = "rule.card_refund@1"
@@ -145,7 +137,9 @@ def pay_by_card(
         ],
     )
     reasons = [
-        DecisionIsExpired.code if reason is None and verdict.decision_id in expired else reason
+        records.DecisionIsExpired.code
+        if reason is None and verdict.decision_id in expired
+        else reason
         for verdict, reason in zip(verdicts, reasons, strict=True)
     ]
     passing = [
@@ -266,11 +260,11 @@ def _consume(unit: UnitOfWork, uses: Sequence[Use]) -> set[UUID]:
     expired: set[UUID] = set()
     try:
         consume_all(unit, uses)
-    except DecisionIsExpired:
+    except records.DecisionIsExpired:
         for use in uses:
             try:
                 consume_all(unit, [use])
-            except DecisionIsExpired:
+            except records.DecisionIsExpired:
                 expired.add(use.id)
     return expired
 

@@ -116,7 +116,7 @@ class DoorSource:
             lag = max((one.events for one in consumers), default=0)
             clock = self.database.clock
             is_stored = isinstance(clock, StoredBusinessClock)
-            decided = decisions.present_decisions(connection, lines=_DECIDED)
+            decided = decisions.records.present_decisions(connection, lines=_DECIDED)
             speed = connection.execute(_SPEED).scalar() if is_stored else None
             return Glance(
                 sample=replace(_sample(connection, books), lag_events=lag),
@@ -183,7 +183,7 @@ def _sample(connection: sa.Connection, books: Sequence[ledger.Book]) -> Sample:
         at=time.time(),
         transfers=sum(book.transfers for book in books),
         facts=newest[0].sequence if newest else 0,
-        decisions=decisions.count_decisions(connection),
+        decisions=decisions.records.count_decisions(connection),
     )
 
 
@@ -201,8 +201,8 @@ def _decision(one: decisions.Decision) -> DecisionOut:
         reasons=[
             ReasonOut(
                 code=code,
-                en=decisions.text_of(code, "en"),
-                zh=decisions.text_of(code, "zh-CN"),
+                en=decisions.asking.text_of(code, "en"),
+                zh=decisions.asking.text_of(code, "zh-CN"),
             )
             for code in one.reasons[:_REASONS]
         ],
