@@ -67,7 +67,9 @@ def attack(
     reports: Annotated[
         bool, typer.Option(help="wait until cardholders report, 1 to 2 virtual days after")
     ] = True,
-    url: Annotated[str | None, typer.Option(help="of the running platform")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="of the platform; the one that runs in the home without it")
+    ] = None,
     sample: Annotated[
         bool, typer.Option("--sample", help="on a small platform of its own, which it starts")
     ] = False,
@@ -103,6 +105,16 @@ def attack(
     _tell(plan, score)
 
 
+def _address(settings: Settings) -> str:
+    """Return where the platform of this home answers, as it wrote down itself when it began."""
+    from steelyard.cli.running import ADDRESS
+
+    try:
+        return (settings.home / ADDRESS).read_text(encoding="utf-8")
+    except OSError:
+        return f"http://{settings.host}:{settings.port}"
+
+
 @contextmanager
 def _running(settings: Settings, url: str | None) -> Iterator[httpx.Client]:
     """Yield a client of the platform that runs in this home, with its development key."""
@@ -111,7 +123,7 @@ def _running(settings: Settings, url: str | None) -> Iterator[httpx.Client]:
 
     from steelyard.parties import first_run
 
-    address = url or f"http://{settings.host}:{settings.port}"
+    address = url or _address(settings)
     keys = settings.home / "demo.json"
     try:
         httpx.get(f"{address}/readyz", timeout=5, trust_env=False).raise_for_status()

@@ -31,6 +31,8 @@ from steelyard.web.platform import open_database, open_database_server
 _PORTS_TRIED = 50
 _START_SECONDS = 60.0
 _WATCH_SECONDS = 2.0
+ADDRESS = "address"
+"""Name of the file in the home that says where the platform answers."""
 _TRIM_SECONDS = 3600.0
 _BEFORE_THE_TOWN = datetime.fromisoformat(f"{OPENS_ON}T00:00Z") - timedelta(days=1)
 
@@ -82,6 +84,7 @@ def run(wishes: Wishes) -> None:
         first = settings.port if wishes.port is None else wishes.port
         listening = stack.enter_context(_listen(settings, first))
         address = f"http://{settings.host}:{listening.getsockname()[1]}"
+        write_private(settings.home / ADDRESS, address.encode())
         stack.callback(_stop, supervisor)
         began = time.monotonic()
         _start(supervisor, settings, listening, processes)
