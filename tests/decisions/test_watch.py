@@ -289,7 +289,7 @@ def test_an_alert_is_one_case_however_often_it_is_found(database: Database) -> N
         file = reading.read_file(connection, page.items[0].id)
     (case,) = page.items
     assert [note.text.split(": ")[0] for note in file.notes] == sorted(map(str, days))
-    assert case.subject == "drift:card_payment/distribution/customer_payment_sum_1d"
+    assert case.subject == "drift:card_payment/distribution"
     assert (case.state, case.signals) == (CaseState.OPEN, len(days))
     (row,) = [one for one in found.findings if one.level == "alert"]
     assert row.case == case.id

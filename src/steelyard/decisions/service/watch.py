@@ -315,10 +315,10 @@ def _row(unit: UnitOfWork, which: Which, day: date, found: Found) -> FindingRow:
 
 
 def _alert(unit: UnitOfWork, which: Which, day: date, found: Finding) -> UUID:
-    """Put a finding before people; the same subject found again joins the open case."""
-    about = f"{which.scene}/{found.drift.value}/{_plain(found.subject)}"
+    """Put a finding before people; what shifts in the same way in a scene joins one case."""
+    about = f"{which.scene}/{found.drift.value}"
     policy = _plain(which.policy)
-    source = f"finding:{day}/{policy}/{about}"[:_LONGEST]
+    source = f"finding:{day}/{policy}/{about}/{_plain(found.subject)}"[:_LONGEST]
     opened = open_case(
         unit,
         DRIFT.name,
