@@ -24,6 +24,21 @@ def test_an_expression_is_what_the_reference_says(source: str, context: dict[str
     assert agree(expected, found)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "d('2024-01-31') + d('2024-02-01')",
+        "d('2024-01-31').add(0, 'day') + 'x'",
+        "'x' + d('2024-01-31')",
+        "d('2024-01-31') + 1",
+        "d('never') + 'x'",
+        "d('2024-01-31') - d('2024-01-30')",
+    ],
+)
+def test_what_a_random_search_found_once_stays_found(source: str) -> None:
+    assert agree(reference(source, {}, unary=False), ours(source, {}, unary=False))
+
+
 @_SETTINGS
 @given(source=cells, context=contexts)
 def test_a_test_of_a_cell_is_what_the_reference_says(source: str, context: dict[str, Any]) -> None:

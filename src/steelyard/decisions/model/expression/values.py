@@ -135,12 +135,16 @@ def _decimal(value: Decimal, operation: str) -> Decimal:
     return value
 
 
+def _is_joined(value: Any) -> bool:
+    return type(value) is str or (type(value) is Instant and value.at is not None)
+
+
 def add(a: Any, b: Any) -> Any:
-    """Return a + b, of two numbers or two texts."""
+    """Return a + b, of two numbers or two texts; a date beside a text or a date is a text."""
     if type(a) is int and type(b) is int:
         return _bounded(a + b, "+")
-    if type(a) is str and type(b) is str:
-        return a + b
+    if _is_joined(a) and _is_joined(b):
+        return f"{a}{b}"
     return _decimal(_CONTEXT.add(_operand(a, b, "+"), exact(b, "+")), "+")
 
 
