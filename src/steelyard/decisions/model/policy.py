@@ -310,7 +310,7 @@ def check_policy(policy: CompiledPolicy, examples: Sequence[Example]) -> tuple[s
         found = (judged.outcome, judged.reasons, judged.limit_minor)
         expected = (one.outcome, one.reasons, one.limit_minor)
         if found != expected:
-            wrong.append(f"{one.name}: {found} is said, not {expected}")
+            wrong.append(f"{one.name}: {_said(*found)} is said, not {_said(*expected)}")
         unknown = sorted(set(one.values) - known)
         if unknown:
             wrong.append(f"{one.name}: nothing reads {', '.join(unknown)}")
@@ -321,6 +321,11 @@ def check_policy(policy: CompiledPolicy, examples: Sequence[Example]) -> tuple[s
         if FAILED in judged.reasons:
             wrong.append(f"it fails: {judged.trace[0][1]}")
     return tuple(dict.fromkeys(wrong))
+
+
+def _said(outcome: str, reasons: Sequence[str], limit_minor: int | None) -> str:
+    limit = "" if limit_minor is None else f" up to {limit_minor}"
+    return f"{outcome}{limit} ({', '.join(reasons) or 'no reason'})"
 
 
 def outcomes_of(policy: CompiledPolicy) -> frozenset[str]:
