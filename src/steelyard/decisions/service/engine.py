@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 from steelyard.decisions.model.decision import Asked, Decision, Judgement, Value, decide
 from steelyard.decisions.model.question import SceneIsUnknown, read_question
+from steelyard.decisions.model.roster import NOBODY
 from steelyard.decisions.service.state import State
 from steelyard.decisions.store.folds import HeardFold, Told
 from steelyard.features import KINDS, Event
@@ -239,4 +240,4 @@ def subject_of(fields: Mapping[str, Value]) -> str:
     for noun in ("customer", "merchant", "account"):
         if fields.get(noun) is not None:
             return f"{noun}:{fields[noun]}"
-    return "nobody:unknown"
+    return NOBODY
