@@ -123,10 +123,15 @@ atoms = st.one_of(
     st.sampled_from([*NAMES, "o.k", "o.q", "l[0]", "m[1]", "$root.b"]),
     st.sampled_from([*NAMES]),
 )
-# The reference alone knows a zero below zero.
-expressions = st.recursive(atoms, _extend, max_leaves=6).filter(
-    lambda text: re.search(r"-0(?![.\d])", text) is None
-)
+
+
+def _is_compared(text: str) -> bool:
+    """Leave out what is stated to differ: a zero below zero, and the text of a quotient."""
+    has_quotient_as_text = "/" in text and ("`" in text or "string(" in text)
+    return re.search(r"-0(?![.\d])", text) is None and not has_quotient_as_text
+
+
+expressions = st.recursive(atoms, _extend, max_leaves=6).filter(_is_compared)
 cells = st.lists(
     st.one_of(
         atoms,

@@ -78,6 +78,7 @@ An expression is refused that is longer than {MAX_LENGTH:,} characters or nests 
 - Text is counted in characters; there, in bytes of UTF-8. They differ outside of ASCII.
 - Numbers beyond 15 digits, a zero below zero, and results whose 28th digit matters may differ in
   the last place. Roots of negative numbers cannot be evaluated.
+- A quotient becomes text without zeros at its end (`0.5`); there, sometimes with one (`0.50`).
 - The keys of an object keep their order.
 - `$root` does not hold `$nodes`; `$nodes` holds the nodes before this one.
 - `$` in a result of a table is the tested value of the row's last condition; without one, missing.
