@@ -7,7 +7,8 @@ again from its record: equal bytes are asserted. Nothing is sent or stored; E2 a
 
 The stages are timed apart, a batch at a time. Beside it stands the reference engine (`zen-engine`,
 static loader): it judges the table of rules only, with the features handed to it, and as many
-rules are asserted to hit; it folds, explains and records nothing. Features are beside their peers in W1.
+rules are asserted to hit; it folds, explains and records nothing. Features are beside their peers
+in W1.
 """
 
 from __future__ import annotations
