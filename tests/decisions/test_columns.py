@@ -4,18 +4,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-np = pytest.importorskip("numpy")
-
-from steelyard.decisions.model.column_refusals import ColumnsAreNotCovered  # noqa: E402
-from steelyard.decisions.model.column_values import Column, Kind  # noqa: E402
-from steelyard.decisions.model.columns import ColumnPolicy, Decided  # noqa: E402
-from steelyard.decisions.model.compile import compile_document  # noqa: E402
-from steelyard.decisions.model.document import parse_document  # noqa: E402
-from tests.decisions.jdm import document, entries, switch, table  # noqa: E402
+from steelyard.decisions.model.column_refusals import ColumnsAreNotCovered
+from steelyard.decisions.model.column_values import Column, Kind
+from steelyard.decisions.model.columns import ColumnPolicy, Decided
+from steelyard.decisions.model.compile import compile_document
+from steelyard.decisions.model.document import parse_document
+from tests.decisions.jdm import document, entries, switch, table
 
 
 def columnar(*nodes: dict[str, Any], **graph: Any) -> ColumnPolicy:

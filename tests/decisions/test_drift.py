@@ -11,17 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.decisions.model.drift import (
-    DAY_MS,
     Cusum,
     DayRecall,
     Drift,
-    Labelled,
     Level,
     NumberBins,
     WordBins,
     average_run_length,
     calibration_drift,
-    delayed_recall,
     distribution_drift,
     recall_drift,
     surprise,
@@ -199,48 +196,6 @@ def test_the_sums_are_those_of_the_definition(periods: list[tuple[int, float]]) 
 
 
 # --- recall --------------------------------------------------------------------------------------
-
-Told = tuple[int, int, bool, bool, int]
-
-
-def labelled(rows: list[Told]) -> Labelled:
-    columns = list(zip(*rows, strict=True)) or [()] * 5
-    at, known, bad, caught, amount = (np.array(column) for column in columns)
-    whole = (a.astype(np.int64) for a in (at, known))
-    return Labelled(*whole, bad.astype(np.bool_), caught.astype(np.bool_), amount.astype(np.int64))
-
-
-HOUR = DAY_MS // 24
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, 10 * 24).map(lambda h: h * HOUR),
-            st.integers(0, 20 * 24).map(lambda h: h * HOUR),
-            st.booleans(),
-            st.booleans(),
-            st.integers(0, 2**60),
-        ),
-        max_size=7,
-    ),
-    st.integers(0, 20 * 24).map(lambda h: h * HOUR),
-    st.integers(0, 7).map(lambda d: d * DAY_MS),
-)
-def test_recall_counts_what_can_be_known(rows: list[Told], as_of: int, delay: int) -> None:
-    expected: dict[int, list[int]] = {}
-    for at, known, bad, caught, amount in rows:
-        day = at // DAY_MS
-        if (day + 1) * DAY_MS + delay > as_of:
-            continue
-        sums = expected.setdefault(day, [0, 0, 0, 0])
-        if bad and known <= as_of:
-            sums[0] += 1
-            sums[1] += caught
-            sums[2] += amount
-            sums[3] += amount if caught else 0
-    found = delayed_recall(labelled(rows), as_of_ms=as_of, delay_ms=delay)
-    assert found == tuple(DayRecall(day, *sums) for day, sums in sorted(expected.items()))
 
 
 def test_a_fall_of_recall_is_found_and_a_rise_is_none() -> None:

@@ -20,7 +20,6 @@ from steelyard.decisions.model.metrics import (
     pr_curve,
     precision_at,
     psi,
-    recall_at,
     roc_curve,
     score_psi,
 )
@@ -58,7 +57,6 @@ def test_undefined_is_none() -> None:
     assert ks(good, score) is None
     assert ks(~good, score) is None
     assert average_precision(good, score) is None
-    assert recall_at(good, score, 2) is None
     assert precision_at(good[:0], score[:0], 2) is None
     assert calibration(good[:0], score[:0]) is None
     assert ks(good[:0], score[:0]) is None
@@ -70,7 +68,6 @@ def test_precision_at_takes_the_earlier_of_a_tie() -> None:
     assert precision_at(bad, score, 2) == 0.5
     assert precision_at(bad, score, 3) == pytest.approx(1 / 3)
     assert precision_at(bad, score, 99) == 0.5
-    assert recall_at(bad, score, 2) == 0.5
 
 
 def test_card_precision_blocks_the_cards_it_found() -> None:

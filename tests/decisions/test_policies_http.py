@@ -19,23 +19,9 @@ from steelyard.decisions.http import list_router, policy_router
 from steelyard.kernel import Refusal, SteppingClock
 from steelyard.parties import approvals
 from tests.decisions.desk import ANN, BOB, Desk, changed
+from tests.house import House
 
 EVERYTHING = frozenset({"decisions.*", "experiments.*"})
-
-
-@dataclass
-class House:
-    """The platform as the routes see it; whoever `caller` is sends the requests."""
-
-    database: Database
-    caller: Caller
-
-    @property
-    def verifier(self) -> House:
-        return self
-
-    def verify(self, request: Request, body: bytes) -> Caller:
-        return self.caller
 
 
 @dataclass

@@ -68,6 +68,7 @@ from steelyard.features import CATALOGUE
 from steelyard.kernel import Refusal
 from steelyard.parties import approvals
 from tests.conftest import Store
+from tests.house import House
 
 T = TypeVar("T")
 ANN = "staff:018f0000-0000-7000-8000-000000000001"
@@ -535,21 +536,6 @@ def promote(desk: Desk, version: int) -> None:
 
 
 # --- over HTTP and from the command line ---------------------------------------------------------
-
-
-@dataclass
-class House:
-    """The platform as the routes see it; whoever `caller` is sends the requests."""
-
-    database: Database
-    caller: Caller
-
-    @property
-    def verifier(self) -> House:
-        return self
-
-    def verify(self, request: Request, body: bytes) -> Caller:
-        return self.caller
 
 
 @dataclass

@@ -18,6 +18,7 @@ from steelyard.experiments.http import router
 from steelyard.kernel import Refusal
 from steelyard.parties import approvals
 from tests.experiments.conftest import ANN, BOB
+from tests.house import House
 
 BODY: dict[str, Any] = {
     "name": "card_policy_8",
@@ -30,21 +31,6 @@ BODY: dict[str, Any] = {
     ],
     "layer": "card_payment",
 }
-
-
-@dataclass
-class House:
-    """The platform as the routes see it; whoever `caller` is sends the requests."""
-
-    database: Database
-    caller: Caller
-
-    @property
-    def verifier(self) -> House:
-        return self
-
-    def verify(self, request: Request, body: bytes) -> Caller:
-        return self.caller
 
 
 @dataclass

@@ -168,14 +168,6 @@ def columns_of(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[
     return {name: Column.of([row.get(name) for row in rows]) for name in names}
 
 
-def whole_of(column: Column | None, rows: int) -> Integers:
-    """Return the whole numbers of a column, 0 where there is none."""
-    if column is None or column.kind is not Kind.NUMBER:
-        return np.zeros(rows, np.int64)
-    found = column.values.astype(np.int64)
-    return found if column.missing is None else np.where(column.missing, 0, found)
-
-
 def numbered(texts: Sequence[str | None]) -> Integers:
     """Return a number for each different text."""
     numbers: dict[str | None, int] = {}

@@ -28,12 +28,6 @@ Version = Annotated[int, Path(description="version of the policy", ge=1, lt=2**3
 
 _NO_SCENE = (asking.SceneIsUnknown,)
 _NO_VERSION = (lifecycle.PolicyVersionIsUnknown,)
-_CONSUMES = (
-    approvals.ApprovalIsUnknown,
-    approvals.ApprovalIsForSomethingElse,
-    approvals.ApprovalHasExpired,
-    approvals.ApprovalIsNotOpen,
-)
 
 
 @router.get("", response_model=wire.ScenesOut, responses=refused_by())
@@ -176,7 +170,7 @@ def list_promotions(scene: Scene, read: Reads, limit: Limit = 50) -> wire.Promot
     "/{scene}/versions/{version}/promote",
     response_model=wire.PolicyApprovalOut,
     responses=refused_by(
-        *_NO_SCENE, *_NO_VERSION, lifecycle.PolicyIsActive, *_CONSUMES, write=True
+        *_NO_SCENE, *_NO_VERSION, lifecycle.PolicyIsActive, *approvals.CONSUME_REFUSALS, write=True
     ),
 )
 def promote_a_version(
@@ -202,7 +196,7 @@ def promote_a_version(
         *_NO_VERSION,
         lifecycle.PolicyIsActive,
         lifecycle.NothingToRollBackTo,
-        *_CONSUMES,
+        *approvals.CONSUME_REFUSALS,
         write=True,
     ),
 )
@@ -317,7 +311,7 @@ def read_a_challenge(scene: Scene, read: Reads) -> wire.ChallengeOut:
         lifecycle.ChallengeRuns,
         lifecycle.ChallengeIsUnknown,
         *challenges.START_REFUSALS,
-        *_CONSUMES,
+        *approvals.CONSUME_REFUSALS,
         write=True,
     ),
 )
@@ -343,7 +337,7 @@ def challenge_the_active_version(
         *_NO_SCENE,
         lifecycle.ChallengeIsUnknown,
         *challenges.END_REFUSALS,
-        *_CONSUMES,
+        *approvals.CONSUME_REFUSALS,
         write=True,
     ),
 )

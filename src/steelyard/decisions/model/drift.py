@@ -437,65 +437,6 @@ class DayRecall:
         return self.caught / self.bad if self.bad else None
 
 
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """Decided events with what became known of them, one place in each column for each.
-
-    Attributes
-    ----------
-    at_ms : int64 (n,), when it was decided
-    known_at_ms : int64 (n,), when its label was told; counts only from then on
-    is_bad : bool (n,), the label; caught : bool (n,), it was declined, held or reviewed
-    amount_minor : int64 (n,)
-    """
-
-    at_ms: Integers
-    known_at_ms: Integers
-    is_bad: Flags
-    caught: Flags
-    amount_minor: Integers
-
-
-def delayed_recall(events: Labelled, *, as_of_ms: int, delay_ms: int) -> tuple[DayRecall, ...]:
-    """Return the recall of each day whose labels have had time to come in.
-
-    Parameters
-    ----------
-    as_of_ms : what was told later is not known
-    delay_ms : how long labels take; days that ended less than that ago are left out, because what
-        they did not catch is not known yet, and their recall would look better than it is
-
-    Returns
-    -------
-    tuple of DayRecall
-        By day, ascending; days without events are left out.
-    """
-    days = events.at_ms // DAY_MS
-    is_old = (days + 1) * DAY_MS + delay_ms <= as_of_ms
-    is_bad = events.is_bad & (events.known_at_ms <= as_of_ms) & is_old
-    found, places = np.unique(days[is_old], return_inverse=True)
-
-    def by_day(column: Integers) -> list[int]:
-        # Through integers, not through the float weights of bincount.
-        sums = np.zeros(len(found), dtype=np.int64)
-        np.add.at(sums, places, column[is_old])
-        counted: list[int] = sums.tolist()
-        return counted
-
-    is_caught = is_bad & events.caught
-    return tuple(
-        DayRecall(*row)
-        for row in zip(
-            found.tolist(),
-            by_day(is_bad.astype(np.int64)),
-            by_day(is_caught.astype(np.int64)),
-            by_day(np.where(is_bad, events.amount_minor, 0)),
-            by_day(np.where(is_caught, events.amount_minor, 0)),
-            strict=True,
-        )
-    )
-
-
 def recall_drift(subject: str, days: Sequence[DayRecall], *, recent: int = 7) -> Finding:
     """Return whether the last days catch as large a share of the bad as the days before.
 

@@ -96,14 +96,6 @@ def precision_at(bad: Flags, score: Floats, k: int) -> float | None:
     return float(bad[top].sum()) / len(top)
 
 
-def recall_at(bad: Flags, score: Floats, k: int) -> float | None:
-    """Return the share of all bads that are among the k highest scores."""
-    if not bad.any():
-        return None
-    top = np.argsort(-score, kind="stable")[:k]
-    return float(bad[top].sum()) / float(bad.sum())
-
-
 @dataclass(frozen=True, slots=True)
 class CardPrecision:
     """Card precision at k, day by day.
