@@ -30,7 +30,12 @@ class Row(NamedTuple):
     principal_minor, interest_minor, fee_minor, penalty_minor : what it asks for, to the day
     paid_* : what was paid of each; waived_* : what was forgiven
     balance_minor : principal of the plan left after it, tranches of its last day included
+    accrues_minor : interest earned within its period; differs from `interest_minor` where interest
+        is put off to a later row (bullet, grace, re-aged); their sums over all rows agree
     paid_on : the day on which nothing was left to pay; None while something is
+    penalty_from, penalty_base_minor, penalty_before_minor : penalty interest runs from that day on
+        that amount and comes on top of what was charged before; None while none runs. On a later
+        day the row has ``before + half_up(base * rate * days / days_in_year)``
     """
 
     nr: int
@@ -43,6 +48,7 @@ class Row(NamedTuple):
     fee_minor: int
     penalty_minor: int
     balance_minor: int
+    accrues_minor: int
     paid_principal_minor: int = 0
     paid_interest_minor: int = 0
     paid_fee_minor: int = 0
@@ -51,6 +57,9 @@ class Row(NamedTuple):
     waived_fee_minor: int = 0
     waived_penalty_minor: int = 0
     paid_on: date | None = None
+    penalty_from: date | None = None
+    penalty_base_minor: int = 0
+    penalty_before_minor: int = 0
 
     @property
     def total_minor(self) -> int:
