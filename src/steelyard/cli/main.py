@@ -7,6 +7,7 @@ import typer
 from steelyard.cli import (
     backtest,
     cases,
+    credit,
     database,
     decisions,
     doctor,
@@ -48,6 +49,7 @@ app.add_typer(lists.app, name="lists")
 app.add_typer(models.app, name="models")
 app.add_typer(watch.app, name="watch")
 app.add_typer(cases.app, name="cases")
+app.add_typer(credit.app, name="credit")
 app.add_typer(simulate.app, name="simulate")
 app.command("doctor")(doctor.doctor)
 app.command()(bench)

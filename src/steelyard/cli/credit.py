@@ -1,0 +1,18 @@
+"""`steelyard credit`: schedules, loans and their books; each noun in a module of its own."""
+
+from __future__ import annotations
+
+import typer
+
+from steelyard.cli.output import RefusingGroup
+
+app = typer.Typer(
+    help="lend: schedules, applications, loans, their books",
+    cls=RefusingGroup,
+    no_args_is_help=True,
+)
+
+
+@app.callback()
+def credit() -> None:
+    """Lend, on one ledger: from the schedule to the books of the day."""
