@@ -167,6 +167,7 @@ GRANT SELECT, INSERT, UPDATE ON credit.standing TO steelyard_app;
 CREATE TABLE credit.instalment (
     nr bigint NOT NULL,
     no smallint NOT NULL CHECK (no > 0),
+    is_down_payment boolean NOT NULL DEFAULT false,
     from_on date NOT NULL,
     to_on date NOT NULL,
     due_on date NOT NULL,
@@ -174,6 +175,8 @@ CREATE TABLE credit.instalment (
     interest_minor bigint NOT NULL,
     fee_minor bigint NOT NULL,
     penalty_minor bigint NOT NULL,
+    balance_minor bigint NOT NULL,
+    accrues_minor bigint NOT NULL,
     paid_principal_minor bigint NOT NULL DEFAULT 0,
     paid_interest_minor bigint NOT NULL DEFAULT 0,
     paid_fee_minor bigint NOT NULL DEFAULT 0,
@@ -189,6 +192,8 @@ CREATE TABLE credit.instalment (
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE credit.instalment IS
     'the schedule of a loan as it stands; written with its standing, by which it is known';
+COMMENT ON COLUMN credit.instalment.accrues_minor IS
+    'interest earned within its period, when it ends: the line of the standing goes there';
 COMMENT ON COLUMN credit.instalment.penalty_from IS
     'since when penalty interest runs on penalty_base_minor, after penalty_before_minor';
 GRANT SELECT, INSERT, UPDATE, DELETE ON credit.instalment TO steelyard_app;
