@@ -95,11 +95,13 @@ CREATE TABLE credit.event (
     recorded_at timestamptz NOT NULL,
     business_on date NOT NULL,
     entry uuid,
+    route text CHECK (route IN ('wallet', 'merchant', 'suspense', 'bank')),
     PRIMARY KEY (loan, seq)
 );
 COMMENT ON TABLE credit.event IS 'what happened to a loan; its schedule is the fold of these';
 COMMENT ON COLUMN credit.event.business_on IS 'business date of the book when it was recorded';
 COMMENT ON COLUMN credit.event.entry IS 'the ledger entry that it posted; null: it moved nothing';
+COMMENT ON COLUMN credit.event.route IS 'where its money came from or went to; null: none moved';
 CREATE INDEX event_by_day ON credit.event (business_on, kind);
 CREATE TRIGGER event_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON credit.event
     FOR EACH STATEMENT EXECUTE FUNCTION base.refuse_change();
