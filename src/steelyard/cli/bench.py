@@ -56,7 +56,7 @@ def bench(
     for name in names or found:
         err.print(f"{name} ...", highlight=False)
         began = time.monotonic()
-        made = _load(found[name]).run(quick=quick)
+        made = load_benchmark(name).run(quick=quick)
         results.append({"name": name, "seconds": round(time.monotonic() - began, 1), **made})
         if not as_json:
             show(
@@ -121,7 +121,14 @@ def _benchmarks() -> dict[str, Path]:
     return found
 
 
-def _load(path: Path) -> Any:
+def load_benchmark(name: str) -> Any:
+    """Return the module of a benchmark.
+
+    Refusals
+    --------
+    benchmarks_are_missing : not in a clone
+    """
+    path = _benchmarks()[name]
     sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from steelyard.cli import credit_scorecard
 from steelyard.cli.output import RefusingGroup
 
 app = typer.Typer(
@@ -11,6 +12,7 @@ app = typer.Typer(
     cls=RefusingGroup,
     no_args_is_help=True,
 )
+app.command("scorecard")(credit_scorecard.scorecard)
 
 
 @app.callback()

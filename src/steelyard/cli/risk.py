@@ -99,9 +99,9 @@ def train(
     if as_json:
         print_json(_as_data(made))
     else:
-        _tell_comparison(made)
+        tell_comparison(made)
     if out_folder is not None:
-        _keep(made, out_folder)
+        keep(made, out_folder)
     if register is not None and made.gbm is not None:
         _enter(register, made.gbm.to_json(), made.cards["lightgbm"].to_json())
 
@@ -136,9 +136,9 @@ def scorecard(
         print_json(_as_data(made))
     else:
         _tell_scorecard(made)
-        _tell_comparison(made)
+        tell_comparison(made)
     if out_folder is not None:
-        _keep(made, out_folder)
+        keep(made, out_folder)
     if register is not None:
         _enter(register, made.scorecard.card.to_json(), made.cards["scorecard"].to_json())
 
@@ -157,7 +157,7 @@ def _train(
     scaling: tuple[float, float, float] = (600.0, 30.0, 20.0),
     register: str | None = None,
 ) -> Trained:
-    _need("numpy", "sklearn", "lightgbm")
+    need("numpy", "sklearn", "lightgbm")
     from steelyard.decisions import training
 
     if data is None and not sample:
@@ -181,7 +181,8 @@ def _train(
         return training.train(training.read_credit(path), rule, progress)
 
 
-def _need(*modules: str) -> None:
+def need(*modules: str) -> None:
+    """Refuse where a library of the extras is not installed."""
     from importlib.util import find_spec
 
     missing = [module for module in modules if find_spec(module) is None]
@@ -189,7 +190,8 @@ def _need(*modules: str) -> None:
         raise LibrariesAreMissing(missing=", ".join(missing))
 
 
-def _tell_comparison(made: Trained) -> None:
+def tell_comparison(made: Trained) -> None:
+    """Print the AUC of each model beside the published one."""
     show(
         [
             {
@@ -270,7 +272,8 @@ def _as_data(made: Trained) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _keep(made: Trained, folder: Path) -> None:
+def keep(made: Trained, folder: Path) -> None:
+    """Write the models, their cards and the plots into a folder."""
     from steelyard.decisions import training
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -299,7 +302,7 @@ def handbook(
 
     With --register, the model on our own inputs that did best on earlier weeks is entered.
     """
-    _need("numpy", "sklearn", "lightgbm", "polars")
+    need("numpy", "sklearn", "lightgbm", "polars")
     from steelyard.decisions import training
 
     if folder is None and not sample:

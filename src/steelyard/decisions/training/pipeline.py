@@ -95,6 +95,7 @@ class Trained:
     comparisons : cross-validated AUC of each model, beside the published one
     bad : outcome of each row
     held_out : of each model, each row's probability by a model that did not see it
+    areas : of each model, the AUC of every fold, repeat by repeat
     """
 
     scorecard: FittedScorecard
@@ -103,6 +104,7 @@ class Trained:
     comparisons: tuple[Comparison, ...]
     bad: NDArray[np.bool_]
     held_out: Mapping[str, Floats]
+    areas: Mapping[str, tuple[float, ...]]
 
 
 def folds(
@@ -154,7 +156,8 @@ def train(table: CreditTable, rule: TrainingRule, progress: Progress | None = No
     cards = {"scorecard": measured.card(_own(rule), scorecard)}
     if gbm is not None:
         cards["lightgbm"] = measured.card(GBM if protected else FAIR_GBM, gbm)
-    return Trained(scorecard, gbm, cards, comparisons, table.bad, held_out)
+    areas = {name: tuple(reached) for name, reached in found.items()}
+    return Trained(scorecard, gbm, cards, comparisons, table.bad, held_out, areas)
 
 
 def _own(rule: TrainingRule) -> str:
