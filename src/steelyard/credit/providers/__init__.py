@@ -1,1 +1,1 @@
-"""Ports to the world outside, and its simulated processes."""
+"""The world outside: one file for each way of reaching it, one process for each simulation."""
