@@ -30,7 +30,7 @@ class ChartLine:
 
     Attributes
     ----------
-    code : the account's code before the currency
+    code : the account's code before the currency; of a line of `parts` with `{part}` in it
     en, zh : its name
     debit_limit, credit_limit : as of an account; None is no limit
     """
@@ -51,6 +51,8 @@ class Chart:
     ----------
     version : grows when lines change; part of the cause of the accounts opened from it
     funds : whose money such a book keeps
+    lines : accounts that stand once in every currency
+    parts : accounts that each part of the business (a product, say) has of its own
     """
 
     name: str
@@ -59,6 +61,7 @@ class Chart:
     en: str
     zh: str
     lines: tuple[ChartLine, ...]
+    parts: tuple[ChartLine, ...] = ()
 
     @property
     def cause(self) -> str:
@@ -67,14 +70,20 @@ class Chart:
 
     def accounts(self, currency: str) -> tuple[NewAccount, ...]:
         """Return the accounts to open in a currency."""
+        return tuple(self._account(line, line.code, currency) for line in self.lines)
+
+    def accounts_of_part(self, part: str, currency: str) -> tuple[NewAccount, ...]:
+        """Return the accounts to open for a part of the business in a currency."""
         return tuple(
-            NewAccount(
-                code=f"{line.code}:{currency}",
-                currency=currency,
-                kind=line.kind,
-                debit_limit=line.debit_limit,
-                credit_limit=line.credit_limit,
-                metadata={"chart": self.name, "line": line.code},
-            )
-            for line in self.lines
+            self._account(line, line.code.format(part=part), currency) for line in self.parts
+        )
+
+    def _account(self, line: ChartLine, code: str, currency: str) -> NewAccount:
+        return NewAccount(
+            code=f"{code}:{currency}",
+            currency=currency,
+            kind=line.kind,
+            debit_limit=line.debit_limit,
+            credit_limit=line.credit_limit,
+            metadata={"chart": self.name, "line": line.code.replace("/{part}", "")},
         )
