@@ -2,7 +2,7 @@
 
 Sources: 商业银行金融资产风险分类办法 (2023, in force from 1 July 2023); for the rates by
 category 银行贷款损失准备计提指引 (2002); IFRS 9, 5.5.3 to 5.5.11 and B5.5.19 to B5.5.37 (the
-significant increase, the 30- and 90-day presumptions). The rules are configuration with a date: they change.
+significant increase, the 30- and 90-day presumptions). The rules have a date, because they change.
 """
 
 from __future__ import annotations
