@@ -46,7 +46,7 @@ class Repaid(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepaidPart(Event):
-    """What is due and the interest to the day are paid; the rest comes off the principal at once.
+    """What is due was paid; the rest came off the principal, and interest runs on less from then.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class Waived(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeeCharged(Event):
-    """A fee that the contract allows was charged; it falls due on the day."""
+    """A fee that the contract allows was charged; it falls due with the next instalment."""
 
     code: str
     amount_minor: int

@@ -27,3 +27,11 @@ class AllocationIsInvalid(Refusal):
     kind = RefusalKind.INVALID
     en = "The order of allocation must name each of the twelve pairs once; {pair} is {why}."
     zh = "冲账顺序必须恰好包含十二种组合各一次；{pair}：{why}。"
+
+
+class FormIsInvalid(Refusal):
+    """Plain data does not say what terms or events are."""
+
+    kind = RefusalKind.INVALID
+    en = "{field} must be {why}."
+    zh = "字段 {field} 应为：{why}。"

@@ -58,7 +58,8 @@ class Stretch:
     defers_until : interest of the instalments before this index falls due with this one
     deferred : exact interest of earlier periods that is still put off, of which ...
     deferred_minor : ... so much was earned in them
-    advance : principal already paid of each instalment; on that no interest runs
+    advance : principal already paid of each instalment
+    bears_on_advance : whether interest runs on that too
     """
 
     principal_minor: int
@@ -71,6 +72,7 @@ class Stretch:
     deferred: Fraction = Fraction(0)
     deferred_minor: int = 0
     advance: Sequence[int] | None = None
+    bears_on_advance: bool = False
 
 
 def rounded(num: int, den: int, rounding: Rounding, multiple: int = 1) -> int:
@@ -157,7 +159,7 @@ def spread(terms: Terms, stretch: Stretch, instalment_minor: int | None) -> list
         if n == 0 and stretch.first_interest is not None:
             num, den = stretch.first_interest.as_integer_ratio()
         else:
-            num *= left - ahead
+            num *= left if stretch.bears_on_advance else left - ahead
         if n < stretch.defers_until or deferred:
             deferred += Fraction(num, den)
             due = rounded(deferred.numerator, deferred.denominator, rounding, multiple)

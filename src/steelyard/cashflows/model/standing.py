@@ -148,12 +148,11 @@ class Totals:
     disbursed_minor : paid out
     received_minor : paid in, of all kinds
     refunded_minor : credit balance paid back
-    principal_paid_minor : down payment not included, early repayments included
-    interest_earned_minor : accrued to the day; paid and waived are part of it. Interest paid before
-        it is earned waits in `interest_unearned_minor`
+    principal_paid_minor : without the down payment, with what was repaid early
+    interest_earned_minor : accrued to the day; paid in advance, less of it than was paid
     *_waived_minor : forgiven
     *_written_off_minor : owed when it was written off
-    *_recovered_minor : of what was written off, paid after it; not part of `*_paid_minor`
+    recovered_minor : of what was written off, paid after it; not part of `*_paid_minor`
     credit_minor : paid in and not set against anything
     """
 
