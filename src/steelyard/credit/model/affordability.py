@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from steelyard.cashflows.model.plan import plan
-from steelyard.cashflows.model.terms import Method, Terms, Unit
+from steelyard.cashflows import Terms, plan
+from steelyard.cashflows import terms as words
 from steelyard.credit.model.product import WHOLE_BP, Order, Product, Tier, terms_of
 from steelyard.kernel import Rounding
 from steelyard.kernel.rounding import round_ratio
 
 _DAYS_IN_MONTH: Final = Fraction(365, 12)
-_AT_THE_END: Final = frozenset({Method.INTEREST_ONLY, Method.BULLET})
+_AT_THE_END: Final = frozenset({words.Method.INTEREST_ONLY, words.Method.BULLET})
 _TRIES: Final = 64
 
 
@@ -76,7 +76,7 @@ def monthly_minor(terms: Terms) -> int:
     if terms.method in _AT_THE_END:
         return round_ratio(total * months.denominator, months.numerator, Rounding.UP)
     largest = max(row.total_minor for row in rows)
-    if terms.unit is Unit.MONTH:
+    if terms.unit is words.Unit.MONTH:
         return -(-largest // terms.every)
     share = _DAYS_IN_MONTH / _days(terms)
     return round_ratio(largest * share.numerator, share.denominator, Rounding.UP)
@@ -84,13 +84,13 @@ def monthly_minor(terms: Terms) -> int:
 
 def months_of(terms: Terms) -> Fraction:
     """Return the length of a contract in months."""
-    if terms.unit is Unit.MONTH:
+    if terms.unit is words.Unit.MONTH:
         return Fraction(terms.instalments * terms.every)
     return Fraction(terms.instalments * _days(terms)) / _DAYS_IN_MONTH
 
 
 def _days(terms: Terms) -> int:
-    return terms.every * (7 if terms.unit is Unit.WEEK else 1)
+    return terms.every * (7 if terms.unit is words.Unit.WEEK else 1)
 
 
 def burden_bp(means: Means, product: Product, more_minor: int) -> int | None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from steelyard.cashflows.model.terms import Method
+from steelyard.cashflows import terms
 from steelyard.credit.model.product import (
     WHOLE_BP,
     Order,
@@ -144,7 +144,7 @@ class Facts:
 
     amount_minor: int
     tenor: str
-    method: Method
+    method: terms.Method
     purpose: str
     income_minor: int
     income_is_shown: bool = False

@@ -13,19 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from steelyard.cashflows.model.allocation import Allocation
-from steelyard.cashflows.model.daycount import DayCount
-from steelyard.cashflows.model.refusals import AllocationIsInvalid
-from steelyard.cashflows.model.terms import (
-    Fee,
-    FeeOf,
-    FeeWhen,
-    Method,
-    Penalty,
-    Prepay,
-    Terms,
-    Unit,
-)
+from steelyard.cashflows import Terms, daycount, refusals, terms
+from steelyard.cashflows import allocation as allocating
 from steelyard.kernel import Currency, Refusal, RefusalKind, UnknownCurrency
 
 WHOLE_BP: Final = 10_000
@@ -135,7 +124,7 @@ class Tenor:
     code: str
     instalments: int
     every: int
-    unit: Unit
+    unit: terms.Unit
 
     @classmethod
     def of(cls, code: str) -> Tenor:
@@ -150,13 +139,13 @@ class Tenor:
             raise TenorIsNotOffered(product="", tenor=code, offered="12m, 14d")
         number, letter = int(found[1]), found[2]
         if letter == "m":
-            return cls(code, number, 1, Unit.MONTH)
-        return cls(code, 1, number, Unit.DAY)
+            return cls(code, number, 1, terms.Unit.MONTH)
+        return cls(code, 1, number, terms.Unit.DAY)
 
     @property
     def months(self) -> int:
         """Return its length in whole months, a part of one counting as one."""
-        return self.instalments if self.unit is Unit.MONTH else -(-self.every // 30)
+        return self.instalments if self.unit is terms.Unit.MONTH else -(-self.every // 30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +245,7 @@ class Product:
     most_minor: int
     step_minor: int
     tenors: tuple[str, ...]
-    methods: tuple[Method, ...]
+    methods: tuple[terms.Method, ...]
     tiers: tuple[TierRule, ...]
     prices: tuple[Price, ...]
     thin_file_tier: Tier = Tier.C
@@ -265,12 +254,12 @@ class Product:
     most_overdue_minor: int = 0
     worst_dpd: int = 60
     most_inquiries: int = 10
-    day_count: DayCount = DayCount.PERIODS
-    fee_when: FeeWhen = FeeWhen.LAST
+    day_count: daycount.DayCount = daycount.DayCount.PERIODS
+    fee_when: terms.FeeWhen = terms.FeeWhen.LAST
     fee_code: str = "service"
-    penalty: Penalty | None = None
-    allocation: Allocation | None = None
-    prepay: Prepay = Prepay.REDUCE_INSTALMENT
+    penalty: terms.Penalty | None = None
+    allocation: allocating.Allocation | None = None
+    prepay: terms.Prepay = terms.Prepay.REDUCE_INSTALMENT
     least_down_payment_bp: int = 0
     subsidies: tuple[Subsidy, ...] = ()
     identity_level: int = 2
@@ -397,7 +386,7 @@ def check_tenor(product: Product, tenor: str) -> Tenor:
     return Tenor.of(tenor)
 
 
-def check_order(product: Product, amount_minor: int, tenor: str, method: Method) -> None:
+def check_order(product: Product, amount_minor: int, tenor: str, method: terms.Method) -> None:
     """Check that a product is lent as asked.
 
     Refusals
@@ -431,7 +420,7 @@ class Order:
 
     amount_minor: int
     tenor: str
-    method: Method
+    method: terms.Method
     start_on: date
 
 
@@ -445,7 +434,7 @@ def terms_of(product: Product, tier: Tier, order: Order) -> Terms:
     Examples
     --------
     >>> from steelyard.credit.products import DELIVERED
-    >>> order = Order(amount_minor=1_000_000, tenor="12m", method=Method.EQUAL_INSTALMENT,
+    >>> order = Order(amount_minor=1_000_000, tenor="12m", method=terms.Method.EQUAL_INSTALMENT,
     ...               start_on=date(2026, 1, 5))
     >>> terms_of(DELIVERED["quick_cash"], Tier.A, order).instalments
     12
@@ -465,12 +454,17 @@ def terms_without_subsidy(product: Product, tier: Tier, order: Order) -> Terms:
 
 def _terms(product: Product, order: Order, price: Price, rate: Decimal) -> Terms:
     tenor = Tenor.of(order.tenor)
-    fees: tuple[Fee, ...] = ()
+    fees: tuple[terms.Fee, ...] = ()
     if price.fee:
         fees = (
-            Fee(code=product.fee_code, when=product.fee_when, rate=price.fee, of=FeeOf.ORIGINAL),
+            terms.Fee(
+                code=product.fee_code,
+                when=product.fee_when,
+                rate=price.fee,
+                of=terms.FeeOf.ORIGINAL,
+            ),
         )
-    terms = Terms(
+    made = Terms(
         currency=product.currency,
         principal_minor=order.amount_minor,
         start_on=order.start_on,
@@ -484,7 +478,7 @@ def _terms(product: Product, order: Order, price: Price, rate: Decimal) -> Terms
         penalty=product.penalty,
         prepay=product.prepay,
     )
-    return terms if product.allocation is None else replace(terms, allocation=product.allocation)
+    return made if product.allocation is None else replace(made, allocation=product.allocation)
 
 
 def product_to_json(product: Product) -> bytes:
@@ -513,5 +507,5 @@ def read_product(source: bytes | str | Mapping[str, Any]) -> Product:
         if unknown:
             raise ProductIsMalformed(product=code, field=unknown[0], why="no such field")
         return msgspec.convert(raw, Product)
-    except (msgspec.MsgspecError, AllocationIsInvalid) as error:
+    except (msgspec.MsgspecError, refusals.AllocationIsInvalid) as error:
         raise ProductIsMalformed(product=code, field="$", why=str(error)[:200]) from None

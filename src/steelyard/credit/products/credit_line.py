@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from steelyard.cashflows.model.daycount import DayCount
-from steelyard.cashflows.model.terms import Method, Penalty
+from steelyard.cashflows import daycount, terms
 from steelyard.credit.model.product import Price, Product, ProductKind, Tier, TierRule
 
 _RATES = {
@@ -25,7 +24,7 @@ PRODUCT = Product(
     most_minor=10_000_000,
     step_minor=10_000,
     tenors=_TENORS,
-    methods=(Method.EQUAL_INSTALMENT, Method.EQUAL_PRINCIPAL, Method.BULLET),
+    methods=(terms.Method.EQUAL_INSTALMENT, terms.Method.EQUAL_PRINCIPAL, terms.Method.BULLET),
     tiers=(
         TierRule(tier=Tier.A, score_to=99, limit_minor=10_000_000),
         TierRule(tier=Tier.B, score_to=199, limit_minor=5_000_000),
@@ -36,8 +35,8 @@ PRODUCT = Product(
         for tier, rates in _RATES.items()
         for tenor, rate in zip(_TENORS, rates, strict=True)
     ),
-    day_count=DayCount.ACT_365F,
-    penalty=Penalty(rate=Decimal("0.16"), grace_days=3, days_in_year=365),
+    day_count=daycount.DayCount.ACT_365F,
+    penalty=terms.Penalty(rate=Decimal("0.16"), grace_days=3, days_in_year=365),
     line_days=365,
 )
 """Delivered version."""

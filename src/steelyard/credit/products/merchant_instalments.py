@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from steelyard.cashflows.model.terms import Method, Penalty
+from steelyard.cashflows import terms
 from steelyard.credit.model.product import (
     Price,
     Product,
@@ -31,7 +31,7 @@ PRODUCT = Product(
     most_minor=5_000_000,
     step_minor=1,
     tenors=_TENORS,
-    methods=(Method.EQUAL_INSTALMENT,),
+    methods=(terms.Method.EQUAL_INSTALMENT,),
     tiers=(
         TierRule(tier=Tier.A, score_to=149, limit_minor=5_000_000),
         TierRule(tier=Tier.B, score_to=219, limit_minor=3_000_000),
@@ -42,7 +42,7 @@ PRODUCT = Product(
         for tier, rates in _RATES.items()
         for tenor, rate in zip(_TENORS, rates, strict=True)
     ),
-    penalty=Penalty(rate=Decimal("0.16"), grace_days=3, days_in_year=360),
+    penalty=terms.Penalty(rate=Decimal("0.16"), grace_days=3, days_in_year=360),
     least_down_payment_bp=1_000,
     subsidies=(
         Subsidy(tenor="3m", share_bp=10_000),

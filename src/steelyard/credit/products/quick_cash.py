@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from steelyard.cashflows.model.terms import Method, Penalty
+from steelyard.cashflows import terms
 from steelyard.credit.model.product import Price, Product, ProductKind, Tier, TierRule
 
 _RATES = {
@@ -24,7 +24,11 @@ PRODUCT = Product(
     most_minor=20_000_000,
     step_minor=10_000,
     tenors=_TENORS,
-    methods=(Method.EQUAL_INSTALMENT, Method.EQUAL_PRINCIPAL, Method.INTEREST_ONLY),
+    methods=(
+        terms.Method.EQUAL_INSTALMENT,
+        terms.Method.EQUAL_PRINCIPAL,
+        terms.Method.INTEREST_ONLY,
+    ),
     tiers=(
         TierRule(tier=Tier.A, score_to=99, limit_minor=20_000_000),
         TierRule(tier=Tier.B, score_to=199, limit_minor=10_000_000),
@@ -35,7 +39,7 @@ PRODUCT = Product(
         for tier, rates in _RATES.items()
         for tenor, rate in zip(_TENORS, rates, strict=True)
     ),
-    penalty=Penalty(rate=Decimal("0.16"), grace_days=3, days_in_year=360),
+    penalty=terms.Penalty(rate=Decimal("0.16"), grace_days=3, days_in_year=360),
     cooling_off_days=3,
 )
 """Delivered version."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from steelyard.cashflows.model.terms import Method, Penalty
+from steelyard.cashflows import terms
 from steelyard.credit.model.product import Price, Product, ProductKind, Tier, TierRule
 
 _FEES = {
@@ -24,7 +24,7 @@ PRODUCT = Product(
     most_minor=1_000_000,
     step_minor=10_000,
     tenors=_TENORS,
-    methods=(Method.BULLET,),
+    methods=(terms.Method.BULLET,),
     tiers=(
         TierRule(tier=Tier.A, score_to=149, limit_minor=1_000_000),
         TierRule(tier=Tier.B, score_to=219, limit_minor=600_000),
@@ -36,7 +36,7 @@ PRODUCT = Product(
         for tenor, fee in zip(_TENORS, fees, strict=True)
     ),
     fee_code="advance",
-    penalty=Penalty(rate=Decimal("0.16"), grace_days=3, days_in_year=365),
+    penalty=terms.Penalty(rate=Decimal("0.16"), grace_days=3, days_in_year=365),
     cooling_off_days=1,
 )
 """Delivered version."""
