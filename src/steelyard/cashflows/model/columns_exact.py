@@ -21,16 +21,9 @@ def rounded_product(
 ) -> Minor:
     """Return ``amount * numerator / denominator``, each rounded once from the exact number.
 
-    The quotient is guessed in float64: two conversions, a division and a product leave it within
-    ``4 * 2**-53`` of the truth, so a guess below 2**50 is wrong by less than 1/2, and rounded to an
-    integer by less than 1 1/2. What the guess leaves of the exact product is then smaller than 3/2
-    denominators and fits into 64 bits, and arithmetic modulo 2**64 finds it although the product
-    itself overflows. The guess is corrected by that rest: the result is exact, ties included.
-
     Parameters
     ----------
-    amount : at least 0, below 2**53
-    numerator : at least 0
+    amount, numerator : at least 0
     denominator : above 0, below `MAX_DENOMINATOR`; the quotient lies below `MAX_QUOTIENT`
 
     Examples
@@ -41,21 +34,29 @@ def rounded_product(
     array([50000000000001])
     """
     ratio = np.asarray(numerator, np.int64) / np.asarray(denominator, np.int64)
-    return rounded_by(amount, ratio, numerator, denominator, rounding)
+    return settled(amount * ratio, amount * numerator, denominator, rounding)
 
 
-def rounded_by(
-    amount: Minor,
-    ratio: NDArray[np.float64],
-    numerator: Minor | int,
-    denominator: Minor | int,
-    rounding: Rounding,
+def settled(
+    guess: NDArray[np.float64], product: Minor, denominator: Minor | int, rounding: Rounding
 ) -> Minor:
-    """Return `rounded_product` with the ratio already divided, for one used again and again."""
-    guess = np.rint(amount * ratio).astype(np.int64)
-    with np.errstate(over="ignore"):
-        rest = amount * numerator - guess * denominator
-    return guess + _correction(guess, rest, denominator, rounding)
+    """Return ``product / denominator`` rounded, the product known modulo 2**64 only.
+
+    The guess of a quotient below 2**50 is made of five roundings of float64 at most (three
+    conversions, a division, a product), so it lies within ``5 * 2**-53 * 2**50 = 5/8`` of the
+    truth, and within 9/8 once it is an integer. What it leaves of the exact product is then smaller
+    than 3/2 denominators and fits into 64 bits: arithmetic modulo 2**64 finds it although the
+    product itself overflows. The guess is corrected by that rest: the result is exact, ties
+    included.
+
+    Parameters
+    ----------
+    guess : of the quotient, wrong by less than 1
+    product : what is divided, not negative, modulo 2**64
+    """
+    whole: Minor = np.rint(guess).astype(np.int64)
+    rest = product - whole * denominator
+    return whole + _correction(whole, rest, denominator, rounding)
 
 
 def _correction(guess: Minor, rest: Minor, denominator: Minor | int, rounding: Rounding) -> Minor:
