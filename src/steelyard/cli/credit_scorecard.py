@@ -20,7 +20,8 @@ from steelyard.kernel import Refusal, RefusalKind
 if TYPE_CHECKING:
     from steelyard.decisions.training import CreditTable, Interval, Trained, TrainingRule
 
-PEER, FAIR_PEER = "optbinning + logistic", "optbinning + logistic, nothing protected"
+PEER = "optbinning + logistic"
+_FAIR = ", nothing protected"
 _MANY_ROWS = 5_000
 
 
@@ -79,9 +80,7 @@ def scorecard(
     table = training.read_credit(_path(name, data, sample=sample))
     if repeats is None:
         repeats = 1 if table.rows >= _MANY_ROWS else 4
-    rule = training.TrainingRule(
-        training.ScorecardRule(protected=True), folds=folds, repeats=repeats, seed=seed
-    )
+    rule = training.TrainingRule(training.ScorecardRule(), folds=folds, repeats=repeats, seed=seed)
     with bars() as progress:
         made = training.train(table, rule, progress)
         theirs, libraries = _ask_peer(table, rule, progress, make=make_peer)
@@ -125,10 +124,10 @@ def _ask_peer(
     python = peer.environment(read_settings().home, make=make)
     if python is None:
         return {}, {}
-    fair = replace(rule, scorecard=replace(rule.scorecard, protected=False))
-    whole = peer.ask_peer(python, table, rule, progress)
-    part = peer.ask_peer(python, table, fair, progress)
-    return {PEER: whole.areas, FAIR_PEER: part.areas}, whole.libraries
+    all_read = replace(rule, scorecard=replace(rule.scorecard, protected=True))
+    whole = peer.ask_peer(python, table, all_read, progress)
+    part = peer.ask_peer(python, table, rule, progress)
+    return {PEER: whole.areas, PEER + _FAIR: part.areas}, whole.libraries
 
 
 def _pair(made: Trained, theirs: dict[str, tuple[float, ...]], folds: int) -> Iterator[_Paired]:
@@ -137,13 +136,12 @@ def _pair(made: Trained, theirs: dict[str, tuple[float, ...]], folds: int) -> It
 
     areas = {**made.areas, **theirs}
     published = {one.model: one.published for one in made.comparisons}
-    fair = (training.FAIR_GBM, FAIR_PEER)
     for model, reached in areas.items():
         mean = sum(reached) / len(reached)
         if model in (training.SCORECARD, training.FAIR):
             yield _Paired(model, mean, published.get(model), None, None)
             continue
-        ours = training.FAIR if model in fair else training.SCORECARD
+        ours = training.FAIR if model.endswith(_FAIR) else training.SCORECARD
         paired = [one - other for one, other in zip(made.areas[ours], reached, strict=True)]
         difference = training.corrected_interval(paired, folds)
         yield _Paired(model, mean, published.get(model), ours, difference)
@@ -159,10 +157,10 @@ def _tell(
     show(
         [
             {
-                "model": one.model,
+                "model": one.model.removesuffix(_FAIR),
+                "reads": "not protected" if one.model.endswith(_FAIR) else "all",
                 "auc": f"{one.auc:.4f}",
                 "published": None if one.published is None else f"{one.published:.3f}",
-                "beside": one.beside,
                 "difference": None if one.difference is None else f"{one.difference.mean:+.4f}",
                 "interval": None
                 if one.difference is None
@@ -172,10 +170,10 @@ def _tell(
         ],
         [
             Column("model", "model"),
+            Column("reads", "attributes"),
             Column("auc", "AUC", right=True),
             Column("published", "published", right=True),
-            Column("beside", "minuend"),
-            Column("difference", "minus this", right=True),
+            Column("difference", "ours less it", right=True),
             Column("interval", "95 %", right=True),
         ],
         as_json=False,

@@ -1,7 +1,14 @@
 """Other people's books, brought in through the ordinary doors."""
 
-from steelyard.imports.model.berka import Agreement, Operation, Way
-from steelyard.imports.service import (
+from steelyard.imports.model.berka import (
+    Agreement,
+    LoanEvidence,
+    LoanHistory,
+    LoanOutcome,
+    Operation,
+    Way,
+)
+from steelyard.imports.service.bank import (
     BERKA,
     SAMPLE,
     BerkaReport,
@@ -9,15 +16,28 @@ from steelyard.imports.service import (
     transfer_id,
     write_sample,
 )
+from steelyard.imports.service.loans import (
+    BerkaLoans,
+    LoanScorecard,
+    read_berka_loans,
+    score_loans,
+)
 
 __all__ = [
     "BERKA",
     "SAMPLE",
     "Agreement",
+    "BerkaLoans",
     "BerkaReport",
+    "LoanEvidence",
+    "LoanHistory",
+    "LoanOutcome",
+    "LoanScorecard",
     "Operation",
     "Way",
     "import_berka",
+    "read_berka_loans",
+    "score_loans",
     "transfer_id",
     "write_sample",
 ]

@@ -4,6 +4,7 @@
 published protocol of the Fraud Detection Handbook through the streaming engine.
 """
 
+from steelyard.decisions.model.binning import BinningRule
 from steelyard.decisions.model.scorecard import Scaling
 from steelyard.decisions.training.champion import Champion
 from steelyard.decisions.training.credit import (
@@ -41,6 +42,7 @@ __all__ = [
     "SCORECARD",
     "TAIWAN",
     "Attribute",
+    "BinningRule",
     "Champion",
     "CreditForm",
     "CreditTable",

@@ -14,6 +14,8 @@ from steelyard.imports.model.berka.comparison import (
     compare_balances,
 )
 from steelyard.imports.model.berka.files import read_bank, source_of
+from steelyard.imports.model.berka.history import LoanHistory, loan_histories
+from steelyard.imports.model.berka.loans import LoanEvidence, prove_loans, terms_of
 from steelyard.imports.model.berka.operations import (
     COUNTERPARTY_OF,
     OPERATION_LABELS,
@@ -68,6 +70,8 @@ __all__ = [
     "DispositionRole",
     "District",
     "Loan",
+    "LoanEvidence",
+    "LoanHistory",
     "LoanOutcome",
     "Misfit",
     "Operation",
@@ -79,12 +83,15 @@ __all__ = [
     "Way",
     "chronological",
     "compare_balances",
+    "loan_histories",
     "misfit_of",
     "order_transactions",
     "overdraft_limit_minor",
     "overdrafts",
+    "prove_loans",
     "read_balance_column",
     "read_bank",
     "sample_files",
     "source_of",
+    "terms_of",
 ]

@@ -70,6 +70,17 @@ class _Household:
     landlord: tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Loan:
+    """A loan; the payment is whole crowns a month."""
+
+    account_id: int
+    granted_on: date
+    months: int
+    payment: int
+    outcome: str
+
+
 class _Draw:
     """Numbers that look drawn and follow from a seed alone: hashes of the seed and a count."""
 
@@ -120,14 +131,18 @@ def sample_files(
         for household, share in zip(households, shares, strict=False)
     }
     dispositions = _dispositions(draw, clients, accounts)
-    return {
+    files = {
         "district.csv": _district_file(),
         "client.csv": _client_file(draw, clients),
         "account.csv": _account_file(draw, households),
         "disp.csv": _quoted(("disp_id", "client_id", "account_id", "type"), dispositions),
         "trans.csv": _trans_file(draw, statements),
-        "order.csv": _order_file(households),
-        "loan.csv": _loan_file(draw, households),
+    }
+    loans = _loans(draw, households)
+    return {
+        **files,
+        "order.csv": _order_file(households, loans),
+        "loan.csv": _loan_file(loans),
         **_card_files(draw, dispositions),
     }
 
@@ -274,26 +289,38 @@ def _dispositions(draw: _Draw, clients: int, accounts: int) -> list[tuple[int, i
     return owners + others
 
 
-def _order_file(households: Sequence[_Household]) -> str:
-    rows = (
+def _order_file(households: Sequence[_Household], loans: Sequence[_Loan]) -> str:
+    """Write an order for each rent, and one for each loan, a few haléř off the whole crowns."""
+    rents = [
         f"{29_400 + h.account_id},{h.account_id},{h.landlord[0]},{h.landlord[1]},"
         f"{h.rent_minor // 100}.0,{'SIPO' if h.account_id % 2 else ' '}"
         for h in households
-    )
-    return _lines("order_id,account_id,bank_to,account_to,amount,k_symbol", rows)
+    ]
+    first = 29_401 + max(h.account_id for h in households)
+    payments = [
+        f"{first + number},{one.account_id},{_BANKS[0]},{40_000_000 + one.account_id},"
+        f"{one.payment}.{number % 6},UVER"
+        for number, one in enumerate(loans)
+    ]
+    return _lines("order_id,account_id,bank_to,account_to,amount,k_symbol", [*rents, *payments])
 
 
-def _loan_file(draw: _Draw, households: Sequence[_Household]) -> str:
-    rows = []
+def _loans(draw: _Draw, households: Sequence[_Household]) -> list[_Loan]:
+    loans = []
     for h in households[::6]:
         months = draw.one_of((12, 24, 36))
         payment = draw.between(800, 4_000)
         granted_on = h.opened_on + timedelta(days=draw.between(900, 1_100))
-        outcome = draw.one_of("AABCCD")
-        rows.append(
-            f"{4_900 + h.account_id},{h.account_id},{granted_on},{payment * months},{months},"
-            f"{payment},{outcome}"
-        )
+        loans.append(_Loan(h.account_id, granted_on, months, payment, draw.one_of("AABCCD")))
+    return loans
+
+
+def _loan_file(loans: Sequence[_Loan]) -> str:
+    rows = (
+        f"{4_900 + one.account_id},{one.account_id},{one.granted_on},{one.payment * one.months},"
+        f"{one.months},{one.payment},{one.outcome}"
+        for one in loans
+    )
     return _lines("loan_id,account_id,date,amount,duration,payments,status", rows)
 
 

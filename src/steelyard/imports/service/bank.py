@@ -194,9 +194,17 @@ def import_berka(
     )
 
 
-def write_sample(folder: Path, *, seed: int = 1) -> None:
-    """Write a small made-up bank of the same form into a folder; the same seed, the same files."""
-    write_folder(folder, sample_files(seed))
+def write_sample(folder: Path, *, seed: int = 1, accounts: int = 50) -> None:
+    """Write a small made-up bank of the same form into a folder; the same seed, the same files.
+
+    Parameters
+    ----------
+    accounts : at least 10; one in six has a loan
+    """
+    files = sample_files(
+        seed, clients=accounts * 6 // 5, accounts=accounts, transactions=accounts * 12
+    )
+    write_folder(folder, files)
 
 
 @dataclass(frozen=True, slots=True)
