@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         spreadsheet,
         terms,
     )
+    from steelyard.cashflows.model.columns_book import TermsColumns
     from steelyard.cashflows.model.plan import Plan, plan
     from steelyard.cashflows.model.run import PayoffQuote, quote_payoff, run
     from steelyard.cashflows.model.standing import Accrual, Row, Standing, Totals
@@ -39,6 +40,7 @@ __all__ = [
     "Row",
     "Standing",
     "Terms",
+    "TermsColumns",
     "Totals",
     "allocation",
     "apr",
@@ -80,6 +82,7 @@ _VALUES = {
     "Row": "model.standing",
     "Standing": "model.standing",
     "Terms": "model.terms",
+    "TermsColumns": "model.columns_book",
     "Totals": "model.standing",
     "plan": "model.plan",
     "quote_payoff": "model.run",
