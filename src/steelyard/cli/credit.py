@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from steelyard.cli import credit_berka, credit_scorecard
+from steelyard.cli import credit_berka, credit_schedule, credit_scorecard
 from steelyard.cli.output import RefusingGroup
 
 app = typer.Typer(
@@ -13,6 +13,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("replay-berka")(credit_berka.replay_berka)
+app.command("schedule")(credit_schedule.schedule)
 app.command("scorecard")(credit_scorecard.scorecard)
 
 
