@@ -138,6 +138,23 @@ class Course:
         course.anchor(terms.start_on)
         return course
 
+    def fork(self) -> Course:
+        """Return a course that goes its own way from here."""
+        return replace(
+            self,
+            spans=list(self.spans),
+            lines=[
+                replace(line, asks=dict(line.asks), paid=dict(line.paid), waived=dict(line.waived))
+                for line in self.lines
+            ],
+            advance={nr: dict(paid) for nr, paid in self.advance.items()},
+            carry=dict(self.carry),
+            pauses=list(self.pauses),
+            applied=list(self.applied),
+            prepaid=list(self.prepaid),
+            paid=dict(self.paid),
+        )
+
     # -- balances ----------------------------------------------------------------------------
 
     @property
@@ -281,7 +298,7 @@ class Course:
     def _open_total(self) -> int:
         """Return what the open period earns to its end, if nothing is paid any more."""
         if not self.runs_on_outstanding or self.principal == self._ahead_net:
-            return self.planned()[0].accrues_minor
+            return self._line_of(0, self.planned()[0]).accrues
         exact = self.deferred + self.open_exact
         exact += self._interest(self.bearing, self.open_at, self.spans[0].to_on)
         return self._rounded(exact) - self.deferred_minor
@@ -364,12 +381,12 @@ class Course:
             before = self.ahead - sum(one.principal_minor for one in self.planned()[:n])
             fee = row_fee(self.terms, part, before, is_last=n == len(self.spans) - 1)
         carry = self.carry if n == 0 else none_of_any()
-        interest = max(part.interest_minor, paid[Part.INTEREST])
-        more = interest - part.interest_minor
+        interest = part.interest_minor + carry[Part.INTEREST]
+        more = max(0, paid[Part.INTEREST] - interest)
         asks = {
             Part.PENALTY: carry[Part.PENALTY],
-            Part.FEE: fee + carry[Part.FEE],
-            Part.INTEREST: interest + carry[Part.INTEREST],
+            Part.FEE: max(fee + carry[Part.FEE], paid[Part.FEE]),
+            Part.INTEREST: interest + more,
             Part.PRINCIPAL: part.principal_minor,
         }
         balance = self.ahead - sum(one.principal_minor for one in self.planned()[: n + 1])
@@ -475,6 +492,22 @@ class Course:
             self.down_payment += one.amount_minor
         else:
             self.paid[one.part] += one.amount_minor
+
+    def give_back_unearned(self, on: date, seq: int) -> None:
+        """Turn what was paid in advance, and is not asked for any more, into credit."""
+        first = self._next_nr
+        for nr, paid in self.advance.items():
+            part = self.planned()[nr - first]
+            before, self.advance = self.advance, {}
+            asks = self._line_of(nr - first, part).asks
+            self.advance = before
+            for one in (Part.FEE, Part.INTEREST):
+                more = paid[one] - asks[one]
+                if more > 0:
+                    paid[one] -= more
+                    self.paid[one] -= more
+                    self.credit += more
+                    self.applied.append(Applied(seq, on, Taken(nr, When.IN_ADVANCE, one, -more)))
 
     def note_paid(self, line: Line, on: date) -> None:
         """Remember the day on which nothing of a row was left."""

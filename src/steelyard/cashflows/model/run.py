@@ -15,7 +15,7 @@ from steelyard.cashflows.model.events import Any as AnyEvent
 from steelyard.cashflows.model.events import PayoffUntil
 from steelyard.cashflows.model.plan import is_equal
 from steelyard.cashflows.model.refusals import EventIsInvalid
-from steelyard.cashflows.model.standing import Row, RowKind, Standing, Totals
+from steelyard.cashflows.model.standing import Prepaid, Row, RowKind, Standing, Totals
 from steelyard.cashflows.model.terms import Method, Prepay, Terms
 
 
@@ -88,7 +88,13 @@ def quote_payoff(
     (120581, 120000, 581)
     """
     course, _ = _course(terms, events, on)
+    return _quote(course, on, 0, until)
+
+
+def _quote(course: Course, on: date, seq: int, until: PayoffUntil) -> PayoffQuote:
+    """Let no more be earned than is owed on a day, and return what that is."""
     _stop(course, on, until)
+    course.give_back_unearned(on, seq)
     for line in course.lines:
         course.settle_penalty(line, on)
     every = (*course.lines, *course.lines_ahead())
@@ -243,18 +249,11 @@ def _stop(course: Course, on: date, until: PayoffUntil) -> None:
 
 def _pay_off(course: Course, tally: _Tally, event: happened.PaidOff) -> None:
     tally.received += event.amount_minor
-    before = course.stop_on, course.has_no_more_fees
-    _stop(course, event.on, event.until)
-    for line in course.lines:
-        course.settle_penalty(line, event.on)
-    every = (*course.lines, *course.lines_ahead())
-    owed = sum(line.left(part) for line in every for part in Part)
-    if event.amount_minor + course.credit < owed:
-        course.stop_on, course.has_no_more_fees = before
-        course.forget_plan(solve=False)
+    if event.amount_minor < _quote(course.fork(), event.on, event.seq, event.until).total_minor:
         rule = course.terms.allocations.get("repayment", course.terms.allocation)
         _settle(course, event, rule, None)
         return
+    _quote(course, event.on, event.seq, event.until)
     course.settled_on = event.on
     rule = with_advance(course.terms.allocation)
     amount, course.credit = event.amount_minor + course.credit, 0
@@ -283,12 +282,7 @@ def _re_age(course: Course, tally: _Tally, event: happened.ReAged) -> None:
     if course.written_off_on is not None:
         raise _invalid(event, "it is written off")
     course.take_in(on)
-    for paid in course.advance.values():
-        course.ahead -= paid[Part.PRINCIPAL]
-        course.credit += sum(paid.values()) - paid[Part.PRINCIPAL]
-        for part in (Part.FEE, Part.INTEREST, Part.PENALTY):
-            course.paid[part] -= paid[part]
-    course.advance.clear()
+    _give_up_advance(course)
     emptied = [line for line in course.lines if _empty(course, line, on)]
     for line in emptied:
         later = course.lines[line.nr :]
@@ -311,6 +305,23 @@ def _re_age(course: Course, tally: _Tally, event: happened.ReAged) -> None:
     course.amortises_at = course.defers_to = course.free_to = course.done = 0
     course.original, course.stop_on = course.ahead, None
     course.forget_plan(solve=True)
+
+
+def _give_up_advance(course: Course) -> None:
+    """Turn what was paid of rows that are dropped into early principal, the rest into credit."""
+    last = len(course.lines)
+    for one in course.applied:
+        if one.taken.nr <= last:
+            continue
+        amount = one.taken.amount_minor
+        if one.taken.part is Part.PRINCIPAL:
+            course.ahead -= amount
+            course.prepaid.append(Prepaid(one.seq, one.on, amount))
+        else:
+            course.credit += amount
+            course.paid[one.taken.part] -= amount
+    course.applied = [one for one in course.applied if one.taken.nr <= last]
+    course.advance.clear()
 
 
 def _empty(course: Course, line: Line, on: date) -> bool:
@@ -474,14 +485,17 @@ def _standing(course: Course, tally: _Tally, as_of: date) -> Standing:
     late = [row for row in rows if row.due_on < as_of and _plan_left(row) > 0]
     oldest = late[0].due_on if late else None
     written_off = course.written_off_on is not None
-    owes = any(row.open_minor for row in rows)
+    totals = _totals(course, tally, rows, as_of)
+    asked = sum(row.accrues_minor for row in rows), sum(row.fee_minor for row in rows)
+    is_earned = asked == (totals.interest_earned_minor, totals.fee_earned_minor)
+    is_closed = is_earned and not any(row.open_minor for row in rows)
     return Standing(
         terms=course.terms,
         as_of=as_of,
         rows=rows,
         prepaid=tuple(course.prepaid),
         applied=tuple(course.applied),
-        totals=_totals(course, tally, rows, as_of),
+        totals=totals,
         instalment_minor=(course.given or 0) if is_equal(course.method, course.terms) else 0,
         principal_minor=0 if written_off else course.principal,
         due_minor=sum(row.open_minor for row in rows if row.due_on <= as_of),
@@ -490,7 +504,7 @@ def _standing(course: Course, tally: _Tally, as_of: date) -> Standing:
         days_past_due=(as_of - oldest).days if oldest else 0,
         accrual=accrual,
         written_off_on=course.written_off_on,
-        closed_on=None if owes else tally.last_on,
+        closed_on=tally.last_on if is_closed else None,
     )
 
 
@@ -502,8 +516,8 @@ def _plan_left(row: Row) -> int:
 
 def _totals(course: Course, tally: _Tally, rows: tuple[Row, ...], as_of: date) -> Totals:
     behind = rows if course.settled_on is not None else rows[: len(course.lines)]
-    earned = sum(line.accrues for line in course.lines)
-    if course.line is not None:
+    earned = sum(row.accrues_minor for row in behind)
+    if course.line is not None and behind is not rows:
         earned += course.line.earned_minor(as_of)
     carry = none_of_any() if behind is rows else course.carry
     fees = sum(row.fee_minor for row in behind) + carry[Part.FEE]

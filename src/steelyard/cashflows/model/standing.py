@@ -192,7 +192,8 @@ class Standing:
     oldest_due_on : due date of the oldest instalment that is late
     days_past_due : from that date to the day; 0 where nothing is late
     accrual : how interest is earned from here on; None where none is
-    written_off_on, closed_on : when it was written off; when nothing was owed any more
+    written_off_on : when the lender gave it up
+    closed_on : day of the last event, once nothing is owed and all that was asked for is earned
     """
 
     terms: Terms
