@@ -11,19 +11,31 @@ from steelyard.kernel import door
 
 if TYPE_CHECKING:
     from steelyard.credit.service import (
+        books,
         bureau,
+        changes,
+        facts,
+        loans,
         messages,
         products,
     )
 
 __all__ = [
+    "books",
     "bureau",
+    "changes",
+    "facts",
+    "loans",
     "messages",
     "products",
 ]
 
 _GROUPS = {
+    "books": "service.books",
     "bureau": "service.bureau",
+    "changes": "service.changes",
+    "facts": "service.facts",
+    "loans": "service.loans",
     "messages": "service.messages",
     "products": "service.products",
 }

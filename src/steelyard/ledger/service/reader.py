@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -108,6 +108,13 @@ class BookReader:
         found = reading.read_account_page(self._driver, self.book.id, after, limit + 1)
         more = len(found) > limit
         return Page(tuple(found[:limit]), encode_cursor(found[limit - 1].id) if more else None)
+
+    def balances(self, codes: Sequence[str]) -> dict[str, int]:
+        """Return debits less credits of many accounts by code; a code without account is left out.
+
+        Unlike `balance` it is signed by side, so that balances of all kinds add up to nothing.
+        """
+        return dict(reading.read_balances(self._driver, self.book.id, codes))
 
     def balance(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, Literal
 from uuid import UUID
@@ -83,6 +84,18 @@ def read_accounts_of(driver: Driver, owner: str) -> list[Account]:
         f"SELECT {_ACCOUNT} FROM ledger.account WHERE owner = %s ORDER BY book, id", (owner,)
     )
     return [_account(row) for row in rows]
+
+
+def read_balances(driver: Driver, book: str, codes: Sequence[str]) -> list[tuple[str, int]]:
+    """Return debits less credits posted of the accounts of a book that have one of some codes."""
+    rows = driver.execute(
+        """
+        SELECT code, debits_posted - credits_posted FROM ledger.account
+        WHERE book = %s AND code = ANY(%s::text[])
+        """,
+        (book, list(codes)),
+    )
+    return [(str(code), int(net)) for code, net in rows]
 
 
 def read_account_page(driver: Driver, book: str, after: int, limit: int) -> list[Account]:
