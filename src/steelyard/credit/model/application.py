@@ -227,6 +227,10 @@ class Origin:
     ip: str | None = None
 
 
+NOWHERE = Origin()
+"""Of an application that came through no device: at a desk."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consented:
     """One consent that an application rests on: the very text and when it was said yes to."""

@@ -15,6 +15,7 @@ import msgspec
 
 from steelyard.cashflows import Terms, daycount, refusals, terms
 from steelyard.cashflows import allocation as allocating
+from steelyard.credit.model.shares import OWN, Shares
 from steelyard.kernel import Currency, Refusal, RefusalKind, UnknownCurrency
 
 WHOLE_BP: Final = 10_000
@@ -285,6 +286,13 @@ class Product:
         """Return the 32 bytes by which the terms are known: SHA-256 of their JSON."""
         return hashlib.sha256(product_to_json(self)).digest()
 
+    @property
+    def shares(self) -> Shares:
+        """Return who funds a loan of it, as the books of loans split it."""
+        own = next((one.share_bp for one in self.funders if one.institution == OWN), 1)
+        others = [one for one in self.funders if one.institution != OWN]
+        return Shares(own, tuple((one.institution, one.share_bp) for one in others))
+
     def tier_rule(self, tier: Tier) -> TierRule | None:
         """Return the rule of a tier, None where the product does not serve it."""
         return next((one for one in self.tiers if one.tier is tier), None)
@@ -346,6 +354,8 @@ def _rules(product: Product) -> tuple[tuple[str, bool, str], ...]:
         ("funders", all(one.share_bp > 0 for one in product.funders)
          and len({one.institution for one in product.funders}) == len(product.funders),
          "each once, above 0"),
+        ("funders", not product.funders
+         or any(one.institution == OWN for one in product.funders), f"{OWN} among them"),
     )  # fmt: skip
 
 
