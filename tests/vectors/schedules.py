@@ -178,13 +178,18 @@ def _month_end(text: object) -> MonthEnd:
     return MonthEnd.CLIP
 
 
-def event_of(seq: int, given: Table, terms: Terms, case_id: str) -> happened.Any | None:
+def event_of(seq: int, given: Table, terms: Terms, case: Table) -> happened.Any | None:
     """Return an event of a case; None for a day on which the books are only looked at."""
     kind, exponent = str(given["type"]).lower(), _exponent(terms)
+    if kind == "reschedule":
+        kind = next((name for key, name in _RESCHEDULES.items() if given.get(key)), "rate")
     if kind in ("cob", "close_of_business", "view"):
         return None
     if kind == "move_due_dates":
         return _moved(seq, given, terms)
+    if "rate" in kind:
+        on = _rate_from(given, terms, str(case["engine"]))
+        return happened.RateChanged(seq=seq, on=on, rate=_new_rate(given))
     on = _on(given)
     if kind in ("disburse", "disbursement", "tranche"):
         amount = minor(given["amount"], exponent)
@@ -192,7 +197,7 @@ def event_of(seq: int, given: Table, terms: Terms, case_id: str) -> happened.Any
     if kind in ("repay", "repayment", "down_payment"):
         return happened.Repaid(seq=seq, on=on, amount_minor=minor(given["amount"], exponent))
     if kind in ("payoff", "prepay", "preclose"):
-        words = f"{case_id} {given}".upper()
+        words = f"{case['id']} {given}".upper()
         until = PayoffUntil.PERIOD_END if _OVERPAYS in words else PayoffUntil.DAY
         amount = minor(given.get("amount", given.get("expected_amount")), exponent)
         return happened.PaidOff(seq=seq, on=on, amount_minor=amount, until=until)
@@ -206,10 +211,9 @@ def event_of(seq: int, given: Table, terms: Terms, case_id: str) -> happened.Any
             every=int(count),
             unit=_UNITS[word.upper()],
         )
-    if "rate" in kind:
-        return happened.RateChanged(seq=seq, on=on, rate=_new_rate(given))
     if kind in ("extend", "add_installments", "extra_terms"):
-        return happened.Extended(seq=seq, on=on, instalments=int(given["installments"]))
+        added = given.get("installments", given.get("extra_terms", 0))
+        return happened.Extended(seq=seq, on=on, instalments=int(added))
     if kind in ("interest_pause", "pause_interest"):
         return happened.InterestPaused(seq=seq, on=on, until=day(given["until"]))
     raise NotUnderstood(f"event {given}")
@@ -217,26 +221,47 @@ def event_of(seq: int, given: Table, terms: Terms, case_id: str) -> happened.Any
 
 def _moved(seq: int, given: Table, terms: Terms) -> happened.DueDatesMoved:
     """Return a move of due dates, agreed when the period of the first of them began."""
-    from_due, to_due = day(given["from_due"]), day(given["to_due"])
+    named_from = next(given[name] for name in _FROM if given.get(name))
+    from_due = day(named_from)
+    to_due = day(given.get("to_due", given.get("adjusted_due_date")))
     begun = [row.from_on for row in plan(terms).rows if row.due_on == from_due]
     if not begun:
         raise NotUnderstood(f"no instalment is due on {from_due}")
     return happened.DueDatesMoved(seq=seq, on=begun[-1], from_due=from_due, to_due=to_due)
 
 
+_FROM = (
+    "from", "from_due", "from_date", "reschedule_from", "reschedule_from_date", "effective",
+    "effective_from", "effective_on", "effective_date",
+)  # fmt: skip
+_RESCHEDULES = {
+    "to_due": "move_due_dates",
+    "adjusted_due_date": "move_due_dates",
+    "extra_terms": "extend",
+}
+
+
 def _on(given: Table) -> date:
-    for name in (
-        "on",
-        "from",
-        "from_date",
-        "effective",
-        "effective_from",
-        "effective_date",
-        "date",
-    ):
+    for name in ("on", "date", *_FROM):
         if given.get(name):
             return day(given[name])
     raise NotUnderstood(f"no date in {given}")
+
+
+def _rate_from(given: Table, terms: Terms, engine: str) -> date:
+    """Return from when a new rate runs.
+
+    In a cumulative loan it is that of the whole period whose instalment is named; in a progressive
+    one it runs from the evening before the day that is named.
+    """
+    rows = [row for row in plan(terms).rows if row.to_on > row.from_on]
+    for name in ("from_installment", "from_instalment", "from_nr"):
+        if given.get(name):
+            return rows[int(given[name]) - 1].from_on
+    begins = next((day(given[name]) for name in _FROM if given.get(name)), None) or _on(given)
+    if engine == "progressive":
+        return max(terms.start_on, begins - timedelta(days=1))
+    return next((row.from_on for row in rows if row.due_on >= begins), begins)
 
 
 def _new_rate(given: Table) -> Decimal:
@@ -267,13 +292,15 @@ def check_case(case: Table) -> None:
     instalment = 0
     if listed:
         events: list[happened.Any] = []
+        looked = [terms.start_on]
         for seq, one in enumerate(listed, 1):
-            event = event_of(seq, one, terms, str(case["id"]))
+            event = event_of(seq, one, terms, case)
             if isinstance(event, happened.PaidOff):
                 _check_payoff(terms, events, event, one)
             if event is not None:
                 events.append(event)
-        as_of = max(terms.start_on, *(day(_on_or(one, events)) for one in listed))
+            looked.append(_on(one) if event is None else event.on)
+        as_of = max(looked)
         standing = run(terms, events, as_of)
         rows, instalment = standing.rows, standing.instalment_minor
     else:
@@ -294,13 +321,6 @@ def check_case(case: Table) -> None:
             assert sums[name] == minor(amount, exponent), (name, sums[name], amount)
         elif name not in ("rows", *sums) and amount is not None:
             raise NotUnderstood(f"expected {name}")
-
-
-def _on_or(given: Table, events: Sequence[happened.Any]) -> str:
-    """Return the day of an event, for the day on which the contract is looked at."""
-    if str(given["type"]).lower() == "move_due_dates":
-        return max(event.on for event in events).isoformat()
-    return _on(given).isoformat()
 
 
 def _check_payoff(
