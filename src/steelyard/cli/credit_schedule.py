@@ -116,7 +116,7 @@ def read_case(path: Path, as_of: str | None = None) -> Case:
         happened.append(event)
     day = _day(path, as_of if as_of is not None else content.get("as_of"))
     if day is None:
-        day = max((one.on for one in happened), default=terms.start_on)
+        day = max([terms.start_on, *(one.on for one in happened)])
     if day < terms.start_on:
         raise CaseIsInvalid(path=path, field="as_of", why=f">= start_on, {terms.start_on}")
     return Case(terms, tuple(happened), day)
