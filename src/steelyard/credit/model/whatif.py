@@ -31,6 +31,8 @@ _PPM: Final = 1_000_000
 NO_SCORE: Final = -1
 WORKOUT_MONTHS: Final = 3
 """A bad loan is funded until it is in default, three months after its first missed instalment."""
+_DAY: Final = date(2026, 1, 1)
+"""On which every loan begins: its periods are counted, so that it changes nothing."""
 _PLACES: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
 COVARIATES: Final = ("log_burden", "log_income", "term_years", "score_hundreds")
 
@@ -57,6 +59,7 @@ class History:
     channel : of acquisition
     outcome : what the policy of that time said; reviewed : whether a person decided
     lent, lent_minor, rate_bp : whether, how much and at which yearly rate
+    walked_away : was offered a loan and did not take it, and would not take another one
     known : lent, and its outcome is known; bad : of those
     bad_nr : number of the first instalment that a bad one missed for good, from 1
     recovered_ppm : of what a bad one owed then
@@ -76,6 +79,7 @@ class History:
     lent: Flags
     lent_minor: Integers
     rate_bp: Integers
+    walked_away: Flags
     known: Flags
     bad: Flags
     bad_nr: Integers
@@ -256,16 +260,15 @@ class Paths:
     owed: Floats
 
 
-def paths(amount_minor: Integers, months: Integers, rate_bp: Integers, on: date) -> Paths:
+def paths(amount_minor: Integers, months: Integers, rate_bp: Integers) -> Paths:
     """Return the schedules of many loans, equal instalments by the month, from the columns.
 
     Parameters
     ----------
     amount_minor, months, rate_bp : (loans,), yearly rate in basis points
-    on : day from which all run: periods are counted, so that it changes nothing
     """
     many, longest = len(amount_minor), int(months.max(initial=1))
-    template = terms.Terms(principal_minor=1, start_on=on, instalments=1, rate=Decimal(0))
+    template = terms.Terms(principal_minor=1, start_on=_DAY, instalments=1, rate=Decimal(0))
     book = TermsColumns.of([template] * min(many, 1))
     if many:
         book = TermsColumns(
@@ -305,7 +308,7 @@ def judge(history: History, granted: Granted, model: OutcomeModel, economics: Ec
         bounds are the central figure.
     """
     at = np.flatnonzero(granted.lent)
-    made = paths(granted.amount_minor[at], history.months[at], granted.rate_bp[at], _DAY)
+    made = paths(granted.amount_minor[at], history.months[at], granted.rate_bp[at])
     known = history.known[at]
     new = ~history.lent[at]
     seen = history.covariates[at]
@@ -353,9 +356,6 @@ def judge(history: History, granted: Granted, model: OutcomeModel, economics: Ec
         capital_bp=economics.capital_bp,
         true=true,
     )
-
-
-_DAY: Final = date(2026, 1, 1)
 
 
 def _places(history: History) -> Floats:
@@ -484,7 +484,7 @@ def grant(history: History, answers: Answers, change: Change) -> Granted:
     amount = np.where(limited, np.minimum(amount, answers.limit_minor), amount)
     if change.most_minor is not None:
         amount = np.minimum(amount, change.most_minor)
-    lent = lent & (amount > 0)
+    lent = lent & (amount > 0) & ~history.walked_away
     rate = np.maximum(answers.rate_bp + change.rate_add_bp, 0)
     return Granted(_named(answers.name, change), lent, amount, rate, reviewed)
 
