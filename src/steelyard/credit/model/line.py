@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -11,6 +12,7 @@ from uuid import UUID
 from steelyard.credit.model.product import Tier
 from steelyard.kernel import Refusal, RefusalKind
 
+_NAME = re.compile(r"[a-z][a-z0-9_]{1,39}")
 SECOND_PERSON_ABOVE_MINOR: Final = 1_000_000
 """A limit that is raised by more than this, or to more than the product's own threshold, is raised
 by two people."""
@@ -48,6 +50,14 @@ class LimitDoesNotSuffice(Refusal):
     zh = "额度 {line} 总额 {limit_minor}，剩余 {left_minor}，不足 {asked_minor}（最小单位）。"
 
 
+class DrawIsBarred(Refusal):
+    """Something is late: nothing more is drawn until it is paid."""
+
+    kind = RefusalKind.CONFLICT
+    en = "Nothing is drawn on line {line} while a loan is {days} days late."
+    zh = "存在逾期 {days} 天的借款，额度 {line} 暂不可支用。"
+
+
 class LineExists(Refusal):
     """The customer has a limit of the product."""
 
@@ -64,7 +74,7 @@ class LimitIsWrong(Refusal):
     zh = "产品 {product} 的额度应在 {least_minor} 至 {most_minor} 之间，且须有变化。"
 
 
-class RuleIsMalformed(Refusal):
+class PreapprovalRuleIsMalformed(Refusal):
     """A rule of pre-approval cannot be."""
 
     kind = RefusalKind.INVALID
@@ -72,7 +82,7 @@ class RuleIsMalformed(Refusal):
     zh = "预授信规则 {rule} 的 {field} 有误：{why}。"
 
 
-class RuleIsUnknownHere(Refusal):
+class PreapprovalRuleIsUnknown(Refusal):
     """There is no rule of pre-approval of the name."""
 
     kind = RefusalKind.NOT_FOUND
@@ -227,9 +237,10 @@ class PreapprovalRule:
 
         Refusals
         --------
-        rule_is_malformed
+        preapproval_rule_is_malformed
         """
         rules = (
+            ("name", bool(_NAME.fullmatch(self.name)), "a-z, 0-9, _"),
             ("text_en", bool(self.text_en.strip()), "not empty"),
             ("text_zh", bool(self.text_zh.strip()), "not empty"),
             ("known_days", 0 <= self.known_days <= 3_660, "0..3660"),
@@ -242,7 +253,7 @@ class PreapprovalRule:
         )
         for name, holds, why in rules:
             if not holds:
-                raise RuleIsMalformed(rule=self.name, field=name, why=why)
+                raise PreapprovalRuleIsMalformed(rule=self.name, field=name, why=why)
 
     def limit_minor(self, largest_minor: int, *, least: int, most: int, step: int) -> int:
         """Return the limit for who repaid a loan of a size; 0 where that is under the least.
