@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -89,13 +89,24 @@ def templates(draw: st.DrawFn) -> Terms:
     )
 
 
-@st.composite
-def books(draw: st.DrawFn, size: int) -> list[Terms]:
-    """Return contracts of one template."""
-    template = draw(templates())
-    chance = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    least = max(template.grace_principal + 1, template.grace_interest + 1, template.interest_free)
-    return [_contract(template, chance, least) for _ in range(size)]
+@dataclass(frozen=True)
+class Book:
+    """Contracts of one template, told by a seed; short to print."""
+
+    template: Terms
+    seed: int
+    size: int
+
+    def contracts(self) -> list[Terms]:
+        one = self.template
+        least = max(one.grace_principal + 1, one.grace_interest + 1, one.interest_free)
+        chance = np.random.default_rng(self.seed)
+        return [_contract(one, chance, least) for _ in range(self.size)]
+
+
+def books(size: int) -> st.SearchStrategy[Book]:
+    """Return books of so many contracts."""
+    return st.builds(Book, templates(), st.integers(0, 2**32 - 1), st.just(size))
 
 
 def _contract(template: Terms, chance: np.random.Generator, least: int) -> Terms:
