@@ -145,7 +145,7 @@ class Economics:
     application_minor: int = 800
     review_minor: int = 5_000
     recovered_ppm: int = 400_000
-    odds: float = 2.0
+    odds: float = 3.0
 
     def __post_init__(self) -> None:
         for name, holds, why in (

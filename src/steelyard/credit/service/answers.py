@@ -21,12 +21,15 @@ def answers_of(
     past: backtest.Past,
     product: Product,
     progress: Callable[[str, int, int], None],
+    *,
+    add_bp: int = 0,
 ) -> Answers:
     """Return what a policy says to every event of a past, by the form that decides live.
 
     Parameters
     ----------
     product : whose table of prices is asked, at the policy's own score
+    add_bp : what the lender asks above it
     """
     passes, reviews, scores, limits = [], [], [], []
     for row in range(past.rows):
@@ -45,7 +48,7 @@ def answers_of(
         np.array(reviews, np.bool_),
         np.array(scores, np.int64),
         np.array(limits, np.int64),
-        np.array(price_bp(product, scores, months), np.int64),
+        np.array(price_bp(product, scores, months), np.int64) + add_bp,
     )
 
 

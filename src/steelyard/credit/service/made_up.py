@@ -39,7 +39,10 @@ from steelyard.credit.service.answers import answers_of
 from steelyard.decisions import backtest
 
 SCENE: Final = "loan_application"
+PRICE_ADD_BP: Final = 600
+"""What the made-up lender asks above the delivered prices, which would not pay for its losses."""
 NOTE: Final = "The history is made up: it shows that the machinery works, not what to expect."
+_PRICES: Final = f"Prices are those of quick_cash and {PRICE_ADD_BP / 100:g} points."
 MONTHS_SEEN: Final = 9
 """Months from the last application to the day on which the history is looked at."""
 KNOWN_AFTER: Final = 12
@@ -72,7 +75,7 @@ def make_up(progress: Progress, *, seed: int = 1) -> MadeUp:
     policy = backtest.find_policy(SCENE)
     past = backtest.make_sample(SCENE, policy.reads, progress, seed=seed)
     product = DELIVERED["quick_cash"]
-    answers = answers_of(policy, past, product, progress)
+    answers = answers_of(policy, past, product, progress, add_bp=PRICE_ADD_BP)
     chance = np.random.default_rng(seed)
     history = _history(past, answers, chance)
     made = paths(
@@ -108,7 +111,7 @@ def _history(past: backtest.Past, answers: Answers, chance: np.random.Generator)
     limited = np.where(answers.limit_minor > 0, np.minimum(amount, answers.limit_minor), amount)
     return History(
         source=f"made-up applications, seen {MONTHS_SEEN} months after the last one",
-        notes=(NOTE,),
+        notes=(NOTE, _PRICES),
         month=month,
         amount_minor=amount,
         months=months,
@@ -178,11 +181,11 @@ def _book(
         lost |= gone
         bucket = np.where(alive, np.minimum(behind, 7), 0)
         state = np.where(gone, WRITTEN_OFF, np.where(done, CLOSED, ACTIVE))
-        owed = made.owed[loans, np.minimum(paid, months)]
+        balance = made.owed[loans, np.minimum(paid, months)]
         keep = np.flatnonzero(alive)
-        columns = (keep, np.full(len(keep), month), bucket[keep], state[keep], owed[keep])
+        columns = (keep, np.full(len(keep), month), bucket[keep], state[keep], balance[keep])
         rows.append(np.stack([np.asarray(one, np.int64) for one in columns]))
-    loan, when, bucket, state, balance = np.concatenate(rows, axis=1)
+    loan, when, buckets, states, balances = np.concatenate(rows, axis=1)
     left = made.owed[loans, paid].astype(np.int64)
     owed: Integers = np.where(lost, 0, left)
     written: Integers = np.where(lost, left, 0)
@@ -211,9 +214,9 @@ def _book(
         first_late=np.where(first_age < 0, -1, first_late),
         loan=loan,
         month=when,
-        bucket=bucket,
-        state=state,
-        balance_minor=balance,
+        bucket=buckets,
+        state=states,
+        balance_minor=balances,
         applications=_asked(history),
     )
 

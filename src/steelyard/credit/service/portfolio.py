@@ -13,7 +13,6 @@ from steelyard.base import UnitOfWork
 from steelyard.credit.model.book import Applications, Book, Integers, Labels, month_of
 from steelyard.credit.model.portfolio_tables import Picture, Table, picture, report
 from steelyard.credit.model.risk_refusals import BookIsEmpty
-from steelyard.credit.service.made_up import make_up
 from steelyard.credit.store import portfolio as table
 from steelyard.credit.store import risk
 
@@ -53,6 +52,9 @@ def list_months(connection: sa.Connection) -> list[dict[str, Any]]:
 
 def made_up_book(progress: Callable[[str, int, int], None], *, seed: int = 1) -> Book:
     """Return the book of a made-up history, the same for the same seed."""
+    # Heavy, and nothing that a day close or a route needs.
+    from steelyard.credit.service.made_up import make_up
+
     return make_up(progress, seed=seed).book
 
 
