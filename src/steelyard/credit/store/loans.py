@@ -98,13 +98,21 @@ def read(connection: sa.Connection, loan: UUID) -> Loan:
 
 
 def lock(connection: sa.Connection, loan: UUID) -> Loan:
-    """Return a loan, its row held; what is stored of its standing is read after that.
+    """Return a loan, its row and its standing held; what is stored is read after that.
+
+    The day close writes standings without holding loans, so the standing is held too.
 
     Refusals
     --------
     loan_is_unknown
     """
-    connection.execute(sa.text("SELECT FROM credit.loan WHERE id = :id FOR UPDATE"), {"id": loan})
+    row = connection.execute(
+        sa.text("SELECT nr FROM credit.loan WHERE id = :id FOR UPDATE"), {"id": loan}
+    ).one_or_none()
+    if row is not None:
+        connection.execute(
+            sa.text("SELECT FROM credit.standing WHERE nr = :nr FOR UPDATE"), {"nr": row.nr}
+        )
     return read(connection, loan)
 
 
