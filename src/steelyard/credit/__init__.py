@@ -16,9 +16,12 @@ if TYPE_CHECKING:
         changes,
         dayclose,
         facts,
+        lines,
         loans,
         messages,
+        origination,
         products,
+        underwriting,
     )
 
 __all__ = [
@@ -27,9 +30,12 @@ __all__ = [
     "changes",
     "dayclose",
     "facts",
+    "lines",
     "loans",
     "messages",
+    "origination",
     "products",
+    "underwriting",
 ]
 
 _GROUPS = {
@@ -38,9 +44,12 @@ _GROUPS = {
     "changes": "service.changes",
     "dayclose": "service.dayclose",
     "facts": "service.facts",
+    "lines": "service.lines",
     "loans": "service.loans",
     "messages": "service.messages",
+    "origination": "service.origination",
     "products": "service.products",
+    "underwriting": "service.underwriting",
 }
 
 __getattr__ = door(__name__, _GROUPS)
