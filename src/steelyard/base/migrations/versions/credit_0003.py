@@ -161,6 +161,7 @@ CREATE TABLE credit.collection_episode (
     state text NOT NULL CHECK (state IN ('open', 'cured', 'ended')),
     ended_on date,
     outcome_on date,
+    case_id uuid,
     version integer NOT NULL DEFAULT 1 CHECK (version > 0),
     CHECK ((experiment IS NULL) = (experiment_version IS NULL)),
     CHECK ((state = 'open') = (ended_on IS NULL))
@@ -174,7 +175,7 @@ CREATE INDEX collection_episode_by_party ON credit.collection_episode (party, op
 CREATE INDEX collection_episode_to_tell ON credit.collection_episode (opened_on)
     WHERE experiment IS NOT NULL AND outcome_on IS NULL;
 GRANT SELECT, INSERT ON credit.collection_episode TO steelyard_app;
-GRANT UPDATE (worst_dpd, state, ended_on, outcome_on, version)
+GRANT UPDATE (worst_dpd, state, ended_on, outcome_on, case_id, version)
     ON credit.collection_episode TO steelyard_app;
 
 CREATE TABLE credit.contact (
