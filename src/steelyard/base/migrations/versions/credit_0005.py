@@ -20,14 +20,20 @@ CREATE TABLE credit.day (
     began_at timestamptz NOT NULL,
     closed_at timestamptz,
     parameters integer NOT NULL CHECK (parameters >= 0),
+    checked_at timestamptz,
+    differences integer CHECK (differences >= 0),
     PRIMARY KEY (book, on_day),
-    CHECK (closed_at >= began_at)
+    CHECK (closed_at >= began_at),
+    CHECK (checked_at IS NULL OR closed_at IS NOT NULL),
+    CHECK ((checked_at IS NULL) = (differences IS NULL))
 );
 COMMENT ON TABLE credit.day IS 'a business date of a lender''s book that is being closed, or is';
+COMMENT ON COLUMN credit.day.differences IS
+    'accounts that were not what the loans add up to, after the day was closed';
 COMMENT ON COLUMN credit.day.parameters IS 'version of the risk parameters of all its provisions';
 CREATE UNIQUE INDEX day_being_closed ON credit.day (book) WHERE closed_at IS NULL;
 GRANT SELECT, INSERT ON credit.day TO steelyard_app;
-GRANT UPDATE (closed_at) ON credit.day TO steelyard_app;
+GRANT UPDATE (closed_at, checked_at, differences) ON credit.day TO steelyard_app;
 
 CREATE TABLE credit.day_chunk (
     book text NOT NULL,
@@ -50,7 +56,8 @@ BEGIN
     RAISE EXCEPTION '% is done', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
 END $$;
 CREATE TRIGGER day_is_closed_once BEFORE UPDATE ON credit.day
-    FOR EACH ROW WHEN (OLD.closed_at IS NOT NULL) EXECUTE FUNCTION credit.keep_day();
+    FOR EACH ROW WHEN (OLD.closed_at IS DISTINCT FROM NEW.closed_at AND OLD.closed_at IS NOT NULL
+        OR OLD.checked_at IS NOT NULL) EXECUTE FUNCTION credit.keep_day();
 CREATE TRIGGER chunk_is_done_once BEFORE UPDATE ON credit.day_chunk
     FOR EACH ROW WHEN (OLD.done_at IS NOT NULL) EXECUTE FUNCTION credit.keep_day();
 CREATE TRIGGER day_is_kept BEFORE DELETE OR TRUNCATE ON credit.day
