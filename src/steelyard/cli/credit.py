@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from steelyard.cli import credit_berka, credit_schedule, credit_scorecard
+from steelyard.cli import credit_berka, credit_portfolio, credit_schedule, credit_scorecard
 from steelyard.cli.output import RefusingGroup
 
 app = typer.Typer(
@@ -12,9 +12,11 @@ app = typer.Typer(
     cls=RefusingGroup,
     no_args_is_help=True,
 )
+app.command("portfolio")(credit_portfolio.portfolio)
 app.command("replay-berka")(credit_berka.replay_berka)
 app.command("schedule")(credit_schedule.schedule)
 app.command("scorecard")(credit_scorecard.scorecard)
+app.command("whatif")(credit_portfolio.whatif)
 
 
 @app.callback()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from steelyard.credit.service import (
         books,
         bureau,
+        catalogue,
         changes,
         dayclose,
         facts,
@@ -20,13 +21,16 @@ if TYPE_CHECKING:
         loans,
         messages,
         origination,
-        products,
+        portfolio,
+        provisioning,
         underwriting,
+        whatif,
     )
 
 __all__ = [
     "books",
     "bureau",
+    "catalogue",
     "changes",
     "dayclose",
     "facts",
@@ -34,13 +38,16 @@ __all__ = [
     "loans",
     "messages",
     "origination",
-    "products",
+    "portfolio",
+    "provisioning",
     "underwriting",
+    "whatif",
 ]
 
 _GROUPS = {
     "books": "service.books",
     "bureau": "service.bureau",
+    "catalogue": "service.catalogue",
     "changes": "service.changes",
     "dayclose": "service.dayclose",
     "facts": "service.facts",
@@ -48,8 +55,10 @@ _GROUPS = {
     "loans": "service.loans",
     "messages": "service.messages",
     "origination": "service.origination",
-    "products": "service.products",
+    "portfolio": "service.portfolio",
+    "provisioning": "service.provisioning",
     "underwriting": "service.underwriting",
+    "whatif": "service.whatif",
 }
 
 __getattr__ = door(__name__, _GROUPS)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,40 +17,62 @@ _REVIEWS: Final = frozenset({"review", "hold", "step_up"})
 _TELL_EVERY: Final = 500
 
 
+Values = Mapping[str, Any]
+
+
 def answers_of(
     policy: backtest.CompiledPolicy,
-    past: backtest.Past,
-    product: Product,
+    asked: Sequence[Callable[[], Values]],
+    prices: Callable[[Sequence[int]], Sequence[int]],
     progress: Callable[[str, int, int], None],
-    *,
-    add_bp: int = 0,
 ) -> Answers:
-    """Return what a policy says to every event of a past, by the form that decides live.
+    """Return what a policy says to every application, by the form that decides live.
 
     Parameters
     ----------
-    product : whose table of prices is asked, at the policy's own score
-    add_bp : what the lender asks above it
+    asked : what gives the values of each application, as they were known then
+    prices : from the scores that the policy gives to the yearly rates, basis points
     """
     passes, reviews, scores, limits = [], [], [], []
-    for row in range(past.rows):
-        said = policy.judge(past.values(row))
+    for row, values in enumerate(asked):
+        said = policy.judge(values())
         passes.append(said.outcome in _PASSES)
         reviews.append(said.outcome in _REVIEWS)
         scores.append(NO_SCORE if said.score is None else said.score)
         limits.append(said.limit_minor or 0)
         if row % _TELL_EVERY == 0:
-            progress(policy.cause, row, past.rows)
-    progress(policy.cause, past.rows, past.rows)
-    months = [int(one or 1) for one in past.columns["term_months"].to_list()]
+            progress(policy.cause, row, len(asked))
+    progress(policy.cause, len(asked), len(asked))
     return Answers(
         policy.cause,
         np.array(passes, np.bool_),
         np.array(reviews, np.bool_),
         np.array(scores, np.int64),
         np.array(limits, np.int64),
-        np.array(price_bp(product, scores, months), np.int64) + add_bp,
+        np.array(prices(scores), np.int64),
     )
+
+
+def answers_to_past(
+    policy: backtest.CompiledPolicy,
+    past: backtest.Past,
+    pricing: tuple[Product, int],
+    progress: Callable[[str, int, int], None],
+) -> Answers:
+    """Return what a policy says to every event of a past.
+
+    Parameters
+    ----------
+    pricing : whose table of prices is asked, and what the lender asks above it, basis points
+    """
+    product, add_bp = pricing
+    months = [int(one or 1) for one in past.columns["term_months"].to_list()]
+    asked = [partial(past.values, row) for row in range(past.rows)]
+
+    def prices(scores: Sequence[int]) -> list[int]:
+        return [one + add_bp for one in price_bp(product, scores, months)]
+
+    return answers_of(policy, asked, prices, progress)
 
 
 def price_bp(product: Product, scores: Sequence[int], months: Sequence[int]) -> list[int]:

@@ -35,7 +35,7 @@ from steelyard.credit.model.whatif import (
     paths,
 )
 from steelyard.credit.products import DELIVERED
-from steelyard.credit.service.answers import answers_of
+from steelyard.credit.service.answers import answers_to_past
 from steelyard.decisions import backtest
 
 SCENE: Final = "loan_application"
@@ -75,7 +75,7 @@ def make_up(progress: Progress, *, seed: int = 1) -> MadeUp:
     policy = backtest.find_policy(SCENE)
     past = backtest.make_sample(SCENE, policy.reads, progress, seed=seed)
     product = DELIVERED["quick_cash"]
-    answers = answers_of(policy, past, product, progress, add_bp=PRICE_ADD_BP)
+    answers = answers_to_past(policy, past, (product, PRICE_ADD_BP), progress)
     chance = np.random.default_rng(seed)
     history = _history(past, answers, chance)
     made = paths(

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
+import numpy as np
+import sqlalchemy as sa
+
+from steelyard.credit.model.book import Flags, Integers, Labels, month_of
 from steelyard.credit.model.outcome import OutcomeModel, fit
+from steelyard.credit.model.parameters import DEFAULT_BUCKET
 from steelyard.credit.model.portfolio_tables import Cell, Table
 from steelyard.credit.model.risk_refusals import HistoryIsTooShort, StrategyIsInvalid
 from steelyard.credit.model.whatif import (
     COVARIATES,
+    NO_SCORE,
     Answers,
     Change,
     Economics,
@@ -23,9 +30,11 @@ from steelyard.credit.model.whatif import (
     sweep,
 )
 from steelyard.credit.products import DELIVERED
-from steelyard.credit.service.answers import answers_of
-from steelyard.credit.service.made_up import PRICE_ADD_BP, SCENE, make_up
-from steelyard.decisions import backtest
+from steelyard.credit.service.answers import answers_of, answers_to_past, price_bp
+from steelyard.credit.service.made_up import KNOWN_AFTER, PRICE_ADD_BP, SCENE, make_up
+from steelyard.credit.store import whatif as table
+from steelyard.decisions import Decision, backtest, records
+from steelyard.features.catalogue import complete
 
 __all__ = [
     "SCENE",
@@ -38,11 +47,16 @@ __all__ = [
     "Tried",
     "remarks",
     "tables",
+    "try_log",
     "try_on",
     "try_sample",
 ]
 
-CUT_OFFS: Final = (50, 100, 150, 200, 250, 300, 350, 400, 500, 600, 700, 850, 1_001)
+_KNOWN: Final = (
+    f"The outcome of a loan is known {KNOWN_AFTER} months after it was made; each is laid out as"
+    " equal instalments by the month."
+)
+_MOST_CUT_OFFS: Final = 12
 Progress = Callable[[str, int, int], None]
 
 
@@ -82,8 +96,25 @@ class Found:
     cut_offs: tuple[tuple[int, Outcome], ...]
 
 
-def try_on(history: History, tried: Tried, cut_offs: Sequence[int] = CUT_OFFS) -> Found:
+def cut_offs_of(answers: Answers) -> tuple[int, ...]:
+    """Return cut-offs that differ in whom they lend to: just above scores that were given.
+
+    Returns
+    -------
+    tuple
+        At most `_MOST_CUT_OFFS`, rising; the last lends to every score.
+    """
+    levels = np.unique(answers.score[answers.score != NO_SCORE])
+    places = np.unique(np.linspace(0, len(levels) - 1, _MOST_CUT_OFFS).round().astype(np.int64))
+    return tuple(int(one) + 1 for one in levels[places]) if len(levels) else ()
+
+
+def try_on(history: History, tried: Tried, cut_offs: Sequence[int] | None = None) -> Found:
     """Return what a strategy would have done to a history, beside what happened.
+
+    Parameters
+    ----------
+    cut_offs : tried beside it; None takes those that differ
 
     Refusals
     --------
@@ -93,13 +124,14 @@ def try_on(history: History, tried: Tried, cut_offs: Sequence[int] = CUT_OFFS) -
     model = fit(COVARIATES, history.covariates[known], history.bad[known])
     granted: Granted = grant(history, tried.answers, tried.change)
     economics = tried.economics
+    chosen = cut_offs_of(tried.answers) if cut_offs is None else cut_offs
     return Found(
         history,
         model,
         economics,
         judge(history, as_it_was(history), model, economics),
         judge(history, granted, model, economics),
-        tuple(sweep(history, tried.answers, (model, economics, tried.change), cut_offs)),
+        tuple(sweep(history, tried.answers, (model, economics, tried.change), chosen)),
     )
 
 
@@ -126,10 +158,98 @@ def try_sample(
     if policy is not None:
         chosen = backtest.find_policy(policy, SCENE)
         past = made.past
-        if not chosen.reads <= set(past.columns):
+        if not set(chosen.reads) <= set(past.columns):
             past = backtest.make_sample(SCENE, chosen.reads, progress, seed=seed)
-        answers = answers_of(chosen, past, DELIVERED["quick_cash"], progress, add_bp=PRICE_ADD_BP)
+        pricing = (DELIVERED["quick_cash"], PRICE_ADD_BP)
+        answers = answers_to_past(chosen, past, pricing, progress)
     return try_on(made.history, Tried(answers, change, economics))
+
+
+def try_log(
+    connection: sa.Connection,
+    change: Change,
+    economics: Economics,
+    progress: Progress,
+    *,
+    policy: str | None = None,
+) -> Found:
+    """Return what a strategy would have done to the applications of the platform.
+
+    A loan's outcome is known once it is `KNOWN_AFTER` months old; bad is what was in default, was
+    written off or sold by then or since.
+
+    Parameters
+    ----------
+    policy : name or file of another policy; None asks the delivered one
+
+    Refusals
+    --------
+    history_is_too_short, and how `backtest.find_policy` refuses a name
+    """
+    rows = table.read_decided(connection, known_after=KNOWN_AFTER, default_bucket=DEFAULT_BUCKET)
+    if not rows:
+        raise HistoryIsTooShort(found=0, what="decided applications", least=1)
+    told = []
+    for n, row in enumerate(rows):
+        told.append(records.read_decision(connection, row["decision"]).decision)
+        if n % 500 == 0:
+            progress("decisions", n, len(rows))
+    progress("decisions", len(rows), len(rows))
+    history = _history(rows, told)
+    chosen = backtest.find_policy(policy or SCENE, SCENE)
+    months = history.months.tolist()
+
+    def prices(scores: Sequence[int]) -> list[int]:
+        made = []
+        for row, score, long in zip(rows, scores, months, strict=True):
+            product = DELIVERED.get(row["product"], DELIVERED["quick_cash"])
+            made += price_bp(product, [score], [long])
+        return made
+
+    answers = answers_of(chosen, [partial(_values, one) for one in told], prices, progress)
+    return try_on(history, Tried(answers, change, economics))
+
+
+def _values(decision: Decision) -> dict[str, Any]:
+    asked = decision.asked
+    fields = complete(asked.scene, asked.at_ms, asked.fields)
+    return {**fields, **decision.values, **decision.flags}
+
+
+def _history(rows: Sequence[Mapping[str, Any]], told: Sequence[Decision]) -> History:
+    def whole(name: str) -> Integers:
+        return np.array([int(row[name] or 0) for row in rows], np.int64)
+
+    def flags(name: str) -> Flags:
+        return np.array([bool(row[name]) for row in rows], np.bool_)
+
+    days = [row["drafted_at"] for row in rows]
+    scores = [NO_SCORE if one.score is None else one.score for one in told]
+    return History(
+        source=f"{len(rows):,} applications of the platform",
+        notes=(_KNOWN,),
+        month=np.array([month_of(day.year, day.month) for day in days], np.int64),
+        amount_minor=whole("amount_minor"),
+        months=np.array([_months(row["tenor"]) for row in rows], np.int64),
+        income_minor=whole("income_minor"),
+        score=np.array(scores, np.int64),
+        channel=Labels.of([row["channel"] for row in rows]),
+        outcome=Labels.of([one.outcome for one in told]),
+        reviewed=flags("reviewed"),
+        lent=flags("lent"),
+        lent_minor=whole("lent_minor"),
+        rate_bp=whole("rate_bp"),
+        walked_away=flags("walked_away"),
+        known=flags("known"),
+        bad=flags("bad"),
+        bad_nr=whole("bad_nr"),
+        recovered_ppm=whole("recovered_ppm"),
+    )
+
+
+def _months(tenor: str) -> int:
+    """Return the months of a tenor; one of days is a single period."""
+    return int(tenor[:-1]) if tenor.endswith("m") else 1
 
 
 # -- what is told ---------------------------------------------------------------------------------
