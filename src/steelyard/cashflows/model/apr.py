@@ -226,11 +226,10 @@ def find_unit_period(advances: Sequence[Flow], payments: Sequence[Flow]) -> Unit
     paid = sorted({flow.on for flow in payments})
     if len(lent) == len(paid) == 1:
         return _term(lent[0], paid[0])
-    ends = on_last_days(paid)
     gaps = [*pairwise(lent), *pairwise(paid)]
     if paid[0] > lent[0]:
         gaps.append((lent[0], paid[0]))
-    found = Counter(unit for gap in gaps for unit in _candidates(*gap, ends))
+    found = Counter(unit for gap in gaps for unit in _candidates(*gap))
     common = [(count, unit) for unit, count in found.items() if count > 1]
     if common:
         return min(common, key=lambda one: (-one[0], not _is_standard(one[1]), one[1].days))[1]
@@ -248,11 +247,12 @@ def _term(from_on: date, to_on: date) -> UnitPeriod:
     return UnitPeriod(Interval.DAY, max(1, (to_on - from_on).days))
 
 
-def _candidates(one: date, two: date, ends: bool) -> Iterator[UnitPeriod]:  # noqa: FBT001
+def _candidates(one: date, two: date) -> Iterator[UnitPeriod]:
     """Return every period that the distance between two dates can be read as."""
     days = (two - one).days
-    months, left = _months_back(one, two, ends)
-    if left == 0 and months > 0:
+    months = (two.year - one.year) * _MONTHS_IN_YEAR + two.month - one.month
+    # One of the two may stand for a day that its month does not have.
+    if months > 0 and (add_months(one, months) == two or add_months(two, -months) == one):
         yield UnitPeriod(Interval.MONTH, min(months, _MONTHS_IN_YEAR))
     if _is_semimonth(one, two):
         yield UnitPeriod(Interval.SEMIMONTH)

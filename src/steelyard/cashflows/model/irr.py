@@ -139,7 +139,7 @@ def _why_none(points: Sequence[Point]) -> str:
     signs = {one.amount > 0 for one in points if one.amount != 0}
     if len(signs) < 2:
         return "money moves one way only"
-    return "their worth has the same sign at every rate"
+    return "their worth has the same sign at every rate from -99.9999998 % to 485,165,194 times"
 
 
 def _worth(points: Sequence[Point]) -> Callable[[float], float]:
@@ -161,14 +161,14 @@ def _bracketed(value: Callable[[float], float]) -> tuple[float, ...]:
     low = high = 0.0
     at_low = at_high = value(0.0)
     reach = _STEP
-    while reach <= _WIDEST:
+    while high < _WIDEST:
         if at_low * value(-reach) <= 0:
             return (root(value, -reach, low),)
         if at_high * value(reach) <= 0:
             return (root(value, high, reach),)
         low, high = -reach, reach
         at_low, at_high = value(low), value(high)
-        reach *= 2
+        reach = min(2 * reach, _WIDEST)
     return ()
 
 

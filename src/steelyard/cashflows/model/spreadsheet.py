@@ -147,9 +147,11 @@ def ipmt(rate: float, per: int, nper: int, pv: float, fv: float = 0.0, type: int
     if type == 1 and per == 1:
         return 0.0
     level = pmt(rate, nper, pv, fv, type)
-    paid_before = per - 1 - type
-    owed = pv * _growth(rate, paid_before) + level * _annuity(rate, paid_before, type)
-    return -(owed + level * type) * rate
+    left = nper - per + 1
+    # What is owed, from the payments that are still to come: the sum of those made would lose
+    # every digit where the rate is high and the term long.
+    owed = level * _worth_now(rate, left) + fv * _growth(rate, -left - type)
+    return owed * rate
 
 
 def ppmt(rate: float, per: int, nper: int, pv: float, fv: float = 0.0, type: int = 0) -> float:
@@ -305,6 +307,11 @@ def _annuity(rate: float, nper: float, type: int) -> float:
     if rate == 0:
         return nper
     return (1 + rate * type) * expm1(nper * log1p(rate)) / rate
+
+
+def _worth_now(rate: float, nper: float) -> float:
+    """Return what payments of one, the first after a period, are worth now."""
+    return nper if rate == 0 else -expm1(-nper * log1p(rate)) / rate
 
 
 def _shape(rate: float, type: int) -> tuple[tuple[str, bool, str], ...]:
