@@ -246,7 +246,8 @@ def _why_limited(grounds: Grounds, limit: int) -> str:
 def assessment_as_data(assessment: Assessment) -> dict[str, Any]:
     """Return an assessment as plain values."""
     data: dict[str, Any] = msgspec.to_builtins(assessment)
-    return data
+    # As it comes back from a column of JSON.
+    return {**data, "reasons": list(assessment.reasons)}
 
 
 def read_assessment(data: Mapping[str, Any]) -> Assessment:

@@ -27,9 +27,9 @@ from steelyard.credit.model.application import (
 from steelyard.credit.model.consent_texts import ASSESSMENT, PURPOSES
 from steelyard.credit.model.offer import Offer, OfferIsUnknown
 from steelyard.credit.model.product import Product
+from steelyard.credit.service.catalogue import product_of, read_active
 from steelyard.credit.service.matters import REVIEW
 from steelyard.credit.service.origination_facts import ApplicationEnded, ApplicationSubmitted
-from steelyard.credit.service.products import product_of, read_active
 from steelyard.credit.service.steps import enter, move
 from steelyard.credit.store import applications as table
 from steelyard.kernel import Page, decode_cursor, encode_cursor

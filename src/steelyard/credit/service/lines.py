@@ -39,9 +39,9 @@ from steelyard.credit.model.loan import Loan, NewLoan
 from steelyard.credit.model.offer import Offer, content_of
 from steelyard.credit.model.product import Order, Product, ProductKind, TierIsNotServed
 from steelyard.credit.service import loans
+from steelyard.credit.service.catalogue import product_of, read_active
 from steelyard.credit.service.offering import LENDER, business_on
 from steelyard.credit.service.origination_facts import LineChanged
-from steelyard.credit.service.products import product_of, read_active
 from steelyard.credit.store import lender as lenders
 from steelyard.credit.store import lines as table
 from steelyard.credit.store.lines import KeptRule
