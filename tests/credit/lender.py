@@ -16,16 +16,20 @@ from steelyard.base.http import Caller
 from steelyard.cashflows import Terms, events, run
 from steelyard.cashflows import terms as cash_terms
 from steelyard.credit import books, changes, loans
+from steelyard.credit.model.postings import Accounts, Flow, Position, legs
 from steelyard.events import PostgresFactLog
 from steelyard.kernel import Refusal, SteppingClock
 from steelyard.ledger import (
     AccountKind,
     BookReader,
     Funds,
+    Heading,
+    Leg,
     NewAccount,
     Transfer,
     accepted,
     close_day,
+    entry,
     open_accounts,
     open_book,
     post,
@@ -115,17 +119,15 @@ class House:
         self.run(lambda unit: accepted(post(unit, [transfer])))
 
     def sign(self, of: Terms | None = None, **more: Any) -> UUID:
-        new = loans.NewLoan(
-            **{
-                "party": PARTY,
-                "product": "quick_cash",
-                "product_version": 3,
-                "terms": of or terms(),
-                "wallet_book": TOWN,
-                "wallet_account": WALLET,
-            }
-            | more
-        )
+        given: dict[str, Any] = {
+            "party": PARTY,
+            "product": "quick_cash",
+            "product_version": 3,
+            "terms": of or terms(),
+            "wallet_book": TOWN,
+            "wallet_account": WALLET,
+        }
+        new = loans.NewLoan(**given | more)
         loan = self.do(loans.sign, new).id
         self.made.append(loan)
         return loan
@@ -237,6 +239,40 @@ class House:
             )
             for row in then.rows
         ]
+
+
+def stage(house: House, loan: UUID, number: int, provision_minor: int = 0) -> None:
+    """Put a loan into a stage with a provision, books included, as the day close would."""
+    found = house.read(loan)
+    assert found.kept is not None
+    was = found.kept.position
+    now = Position(
+        stage=number,
+        principal_minor=was.principal_minor,
+        interest_minor=was.interest_minor,
+        penalty_minor=was.penalty_minor,
+        fee_minor=was.fee_minor,
+        provision_minor=provision_minor,
+        credit_minor=was.credit_minor,
+    )
+    lines = legs(Accounts("quick_cash", "CNY", cash="bank:CNY"), was, now, Flow())
+
+    def work(unit: Any) -> None:
+        unit.execute(
+            "UPDATE credit.standing SET stage = :stage, provision_minor = :provision"
+            " WHERE nr = :nr",
+            stage=number,
+            provision=provision_minor,
+            nr=found.nr,
+        )
+        heading = Heading(entry=uuid4(), book=books.BOOK, currency="CNY", cause="rule.day_close@1")
+        sides = [
+            Leg(one.account, max(one.amount_minor, 0), max(-one.amount_minor, 0)) for one in lines
+        ]
+        accepted(post(unit, entry(heading, sides)))
+
+    house.run(work)
+    house.agree()
 
 
 def open_house(store: Store) -> House:
