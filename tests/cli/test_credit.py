@@ -19,6 +19,7 @@ from steelyard.cli import output
 from steelyard.cli.bench import load_benchmark
 from steelyard.cli.credit import app
 from steelyard.decisions import training
+from tests.conftest import Store
 
 runner = CliRunner()
 TERMS: dict[str, Any] = {
@@ -226,12 +227,17 @@ def test_no_environment_is_made_unasked(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_sample_bank_is_replayed_with_what_was_proved(tmp_path: Path) -> None:
+def test_the_sample_bank_is_replayed_with_what_was_proved(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEELYARD_DATABASE_URL", store.url)
     told = runner.invoke(app, ["replay-berka", "--sample", "--repeats", "1", "--json"])
     assert told.exit_code == 0, told.stderr
     found = json.loads(told.stdout)
     assert found["loans"] == 50
     assert list(found["proved"].values())[:3] == [50, 50, 50]
+    assert (found["booked"]["loans"], found["booked"]["differences"]) == (50, 0)
+    assert found["booked"]["repayments_are"] == "simulated"
     assert any("no repayment" in one for one in found["not_proved"])
     refused = runner.invoke(app, ["replay-berka"])
     assert (refused.exit_code, "nothing_to_replay" in refused.stderr) == (1, True)

@@ -6,14 +6,26 @@ import os
 from dataclasses import fields, replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.cashflows import plan
+from steelyard.base import Database
+from steelyard.base.crypto import Keyring
+from steelyard.cashflows import events, plan
+from steelyard.credit import loans
 from steelyard.decisions.training import TooFewRows, corrected_interval
-from steelyard.imports import LoanOutcome, read_berka_loans, score_loans, write_sample
+from steelyard.imports import (
+    SAMPLE,
+    BookedLoans,
+    LoanOutcome,
+    book_berka_loans,
+    read_berka_loans,
+    score_loans,
+    write_sample,
+)
 from steelyard.imports.model.berka import (
     BerkaBank,
     Card,
@@ -24,14 +36,113 @@ from steelyard.imports.model.berka import (
     prove_loans,
     read_bank,
     sample_files,
+    simulated_repayments,
     terms_of,
 )
 from steelyard.imports.model.berka.operations import Purpose
+from steelyard.imports.store import read_folder
+from steelyard.kernel import Refusal
 
 DATA = Path(os.environ.get("STEELYARD_DATA", Path(__file__).parents[3] / "shared" / "data"))
 needs_data = pytest.mark.skipif(
     not (DATA / "berka").is_dir(), reason="the Berka bank is not here (STEELYARD_DATA)"
 )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_sample(tmp_path / "bank", accounts=60)
+    return tmp_path / "bank"
+
+
+def book(database: Database, folder: Path, **options: Any) -> BookedLoans:
+    return book_berka_loans(database, Keyring.for_tests(), folder, book=SAMPLE, **options)
+
+
+def test_every_loan_is_booked_once_on_the_day_of_its_grant(
+    database: Database, folder: Path
+) -> None:
+    booked = book(database, folder)
+    bank = read_bank(read_folder(folder))
+    assert (booked.loans, booked.created, booked.terms_kept) == (10, 10, 10)
+    assert booked.lent_minor == booked.outstanding_minor == sum(x.amount_minor for x in bank.loans)
+    assert (booked.repayments, booked.repaid_minor, booked.differences) == (0, 0, 0)
+    assert booked.as_of == max(loan.granted_on for loan in bank.loans)
+    with database.reading() as connection:
+        found = loans.find(connection, product="berka_loan").items
+        starts = {loan.terms.start_on for loan in found}
+        assert starts == {loan.granted_on for loan in bank.loans}
+        # nothing grew old: what is kept is of the day of the grant
+        assert all(one.kept and one.kept.as_of == one.terms.start_on for one in found)
+        assert all(one.kept and one.kept.dpd == 0 for one in found)
+    again = book(database, folder)
+    assert again == replace(booked, created=0)
+
+
+def test_a_replay_that_broke_off_goes_on(database: Database, folder: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(stage: str, done: int, total: int) -> None:
+        if stage == "loans" and done * 2 > total:
+            raise Killed
+
+    with pytest.raises(Killed):
+        book(database, folder, repayments=2, progress=kill)
+    finished = book(database, folder, repayments=2)
+    assert 0 < finished.created < 10
+    assert (finished.loans, finished.differences) == (10, 0)
+    assert book(database, folder, repayments=2) == replace(finished, created=0)
+
+
+def test_repayments_are_simulated_and_say_so(database: Database, folder: Path) -> None:
+    booked = book(database, folder, repayments=3, seed=4)
+    drawn = [
+        one
+        for loan in read_bank(read_folder(folder)).loans
+        for one in simulated_repayments(loan, first=3, seed=4)
+    ]
+    assert booked.repayments == len(drawn) > 0
+    assert booked.repaid_minor == sum(one.amount_minor for one in drawn)
+    assert booked.outstanding_minor == booked.lent_minor - booked.repaid_minor
+    assert booked.differences == 0
+    with database.reading() as connection:
+        told = [
+            line
+            for one in loans.find(connection, product="berka_loan").items
+            for line in loans.history(connection, one.id)
+            if isinstance(line.event, events.Repaid)
+        ]
+    assert {line.cause for line in told} == {"simulation.berka_repayment@1"}
+    assert {line.event.kind for line in told if isinstance(line.event, events.Repaid)} == {
+        "simulated"
+    }
+
+
+def test_another_replay_into_the_same_books_is_refused(database: Database, folder: Path) -> None:
+    book(database, folder)
+    with pytest.raises(Refusal, match="bank_is_replayed_otherwise"):
+        book(database, folder, repayments=1)
+    write_sample(folder, accounts=66)
+    with pytest.raises(Refusal, match="bank_is_replayed_otherwise"):
+        book(database, folder)
+
+
+def test_the_outcome_does_not_lead_the_simulated_repayments(bank: BerkaBank) -> None:
+    loan = bank.loans[0]
+    drawn = [
+        list(simulated_repayments(replace(loan, outcome=one), first=99, seed=7))
+        for one in LoanOutcome
+    ]
+    assert all(one == drawn[0] for one in drawn)
+    many = [one for loan in bank.loans for one in simulated_repayments(loan, first=99, seed=7)]
+    due = sum(loan.duration_months for loan in bank.loans)
+    assert 0.95 < len(many) / due < 1
+    rows = {(loan.loan_id, row.nr): row for loan in bank.loans for row in plan(terms_of(loan)).rows}
+    delays = [(one.on - rows[one.loan_id, one.nr].due_on).days for one in many]
+    assert min(delays) == 0
+    assert 0 < max(delays) <= 20
+    assert 0.85 < delays.count(0) / due < 0.95
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +164,7 @@ def test_the_real_loans_prove_their_terms() -> None:
 
 @needs_data
 def test_the_scorecard_on_the_real_history_finds_something() -> None:
-    scored = score_loans(read_berka_loans(DATA / "berka").histories, repeats=1)
+    scored = score_loans(read_berka_loans(DATA / "berka").histories, repeats=2, compare=False)
     own = scored.areas["WoE scorecard, nothing protected"]
     assert own.mean > 0.8
     assert own.high - own.low > 0.05, "thirty bad loans cannot say it more exactly"

@@ -14,7 +14,7 @@ from steelyard.kernel import Money, Refusal, RefusalKind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from steelyard.imports import BerkaLoans, LoanEvidence, LoanScorecard
+    from steelyard.imports import BerkaLoans, BookedLoans, LoanEvidence, LoanScorecard
 
 _SAMPLE_ACCOUNTS = 300
 
@@ -30,6 +30,10 @@ class NothingToReplay(Refusal):
 def replay_berka(
     folder: Annotated[Path | None, typer.Argument(help="folder of the Berka bank's files")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="a small made-up bank")] = False,
+    repayments: Annotated[
+        int,
+        typer.Option(min=0, max=60, help="instalments of each loan that a simulation repays"),
+    ] = 0,
     repeats: Annotated[
         int, typer.Option(min=1, max=50, help="how often the loans are cut into 5 folds")
     ] = 10,
@@ -38,32 +42,53 @@ def replay_berka(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take the Berka bank's loans (PKDD'99) as contracts; prove their terms; score their history.
+    """Book the Berka bank's loans (PKDD'99) as contracts; prove their terms; score their history.
 
     The source holds no repayment: nothing is said about ageing, and the outcome is a label only.
+    Repayments, where they are asked for, are simulated and labelled so.
     """
+    from steelyard.base.crypto import Keyring
     from steelyard.cli.risk import keep, need
-    from steelyard.imports import read_berka_loans, score_loans, write_sample
+    from steelyard.imports import (
+        BERKA,
+        SAMPLE,
+        book_berka_loans,
+        read_berka_loans,
+        score_loans,
+        write_sample,
+    )
+    from steelyard.web.platform import open_database
 
     need("numpy", "scipy", "sklearn", "lightgbm")
     if folder is None and not sample:
         raise NothingToReplay
-    chosen = folder or read_settings().home / "samples" / "berka-loans"
+    settings = read_settings()
+    chosen = folder or settings.home / "samples" / "berka-loans"
     if sample:
         write_sample(chosen, accounts=_SAMPLE_ACCOUNTS)
         err.print(f"the sample bank was written to {chosen}", highlight=False, soft_wrap=True)
     found = read_berka_loans(chosen)
+    with open_database(settings) as database, bars() as progress:
+        booked = book_berka_loans(
+            database,
+            Keyring.open(settings),
+            chosen,
+            book=SAMPLE if sample else BERKA,
+            repayments=repayments,
+            progress=progress,
+        )
     with bars() as progress:
         scored = score_loans(found.histories, repeats=repeats, progress=progress)
     if as_json:
-        print_json(_as_data(found, scored))
+        print_json(_as_data(found, booked, scored))
     else:
         _tell_evidence(found)
+        _tell_booked(booked)
         _tell_outcomes(found)
         _tell_scorecard(scored, repeats)
     if out_folder is not None:
         keep(scored.trained, out_folder)
-    if not all(one.is_proved for one in found.evidence):
+    if not all(one.is_proved for one in found.evidence) or booked.differences:
         raise typer.Exit(1)
 
 
@@ -128,6 +153,28 @@ def _tell_evidence(found: BerkaLoans) -> None:
         out.print(f"not proved: loans {', '.join(map(str, failed[:20]))}", highlight=False)
 
 
+def _tell_booked(booked: BookedLoans) -> None:
+    rows: list[dict[str, Any]] = [
+        {"what": "contracts", "is": f"{booked.loans:,}"},
+        {"what": "  made by this run", "is": f"{booked.created:,}"},
+        {"what": "  whose stored terms are the source's", "is": f"{booked.terms_kept:,}"},
+        {"what": "paid out", "is": _czk(booked.lent_minor)},
+        {"what": "repayments: SIMULATED, none is of the source", "is": f"{booked.repayments:,}"},
+        {"what": "  amount", "is": _czk(booked.repaid_minor)},
+        {"what": "principal owed", "is": _czk(booked.outstanding_minor)},
+        {"what": "accounts on which loans and ledger disagree", "is": f"{booked.differences:,}"},
+    ]
+    show(
+        rows,
+        [
+            Column("what", f"books {booked.book}, {booked.wallets_book}"),
+            Column("is", str(booked.as_of), right=True),
+        ],
+        as_json=False,
+    )
+    out.print(f"head {booked.head}", highlight=False)
+
+
 def _tell_outcomes(found: BerkaLoans) -> None:
     from steelyard.imports import LoanOutcome
 
@@ -140,7 +187,7 @@ def _tell_outcomes(found: BerkaLoans) -> None:
             {
                 "outcome": outcome.value,
                 "loans": len(loans),
-                "amount": Money(amount_minor, "CZK").format("en"),
+                "amount": _czk(amount_minor),
                 "history": sum(loan.loan_id in with_history for loan in loans),
             }
         )
@@ -186,7 +233,11 @@ def _tell_scorecard(scored: LoanScorecard, repeats: int) -> None:
     )
 
 
-def _as_data(found: BerkaLoans, scored: LoanScorecard) -> dict[str, Any]:
+def _czk(amount_minor: int) -> str:
+    return Money(amount_minor, "CZK").format("en")
+
+
+def _as_data(found: BerkaLoans, booked: BookedLoans, scored: LoanScorecard) -> dict[str, Any]:
     import json
     from dataclasses import asdict
 
@@ -194,6 +245,7 @@ def _as_data(found: BerkaLoans, scored: LoanScorecard) -> dict[str, Any]:
         "loans": len(found.evidence),
         "proved": {en: sum(holds(one) for one in found.evidence) for en, _, holds in _CLAIMS},
         "not_proved": [en for en, _ in _NOT_PROVED],
+        "booked": {**asdict(booked), "repayments_are": "simulated"},
         "with_history": len(found.histories),
         "bad": sum(one.is_bad for one in found.histories),
         "areas": {name: asdict(one) for name, one in scored.areas.items()},

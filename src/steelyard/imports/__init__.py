@@ -16,6 +16,7 @@ from steelyard.imports.service.bank import (
     transfer_id,
     write_sample,
 )
+from steelyard.imports.service.booking import BookedLoans, book_berka_loans
 from steelyard.imports.service.loans import (
     BerkaLoans,
     LoanScorecard,
@@ -29,12 +30,14 @@ __all__ = [
     "Agreement",
     "BerkaLoans",
     "BerkaReport",
+    "BookedLoans",
     "LoanEvidence",
     "LoanHistory",
     "LoanOutcome",
     "LoanScorecard",
     "Operation",
     "Way",
+    "book_berka_loans",
     "import_berka",
     "read_berka_loans",
     "score_loans",

@@ -26,3 +26,14 @@ class ImportRowMalformed(Refusal):
     kind = RefusalKind.INVALID
     en = "{file}, line {line}, column {column}: {reason}."
     zh = "{file} 第 {line} 行 {column} 列：{reason_zh}。"
+
+
+class BankIsReplayedOtherwise(Refusal):
+    """The books of the replay were made from another bank, or with other repayments.
+
+    Facts: `book`.
+    """
+
+    kind = RefusalKind.CONFLICT
+    en = "Book {book} stands there from another replay: other loans, repayments or seed."
+    zh = "账簿 {book} 已由另一次重放建立：贷款、还款期数或种子不同。"

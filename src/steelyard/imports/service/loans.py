@@ -78,7 +78,7 @@ class LoanScorecard:
     Attributes
     ----------
     trained : on all of them, and its figures by cross-validation
-    areas : of each model, mean and interval of the AUC over all folds
+    areas : of each model, mean and interval of the AUC over all folds, cut at 0 and 1
     """
 
     trained: Trained
@@ -90,6 +90,7 @@ def score_loans(
     *,
     repeats: int = 10,
     seed: int = 1,
+    compare: bool = True,
     progress: Progress = lambda stage, done, total: None,
 ) -> LoanScorecard:
     """Make a scorecard of loans with history and cross-validate it; needs the extra `ml`.
@@ -100,6 +101,7 @@ def score_loans(
     Parameters
     ----------
     repeats : how often the rows are cut into five folds
+    compare : whether other models are cross-validated beside it
 
     Refusals
     --------
@@ -114,12 +116,14 @@ def score_loans(
         folds=FOLDS,
         repeats=repeats,
         seed=seed,
+        compare=compare,
         trained_by="import:berka",
     )
     made = training.train(_table(histories), rule, progress)
-    areas = {
-        name: training.corrected_interval(reached, FOLDS) for name, reached in made.areas.items()
-    }
+    areas = {}
+    for name, reached in made.areas.items():
+        told = training.corrected_interval(reached, FOLDS)
+        areas[name] = training.Interval(told.mean, max(0.0, told.low), min(1.0, told.high))
     return LoanScorecard(made, areas)
 
 

@@ -48,6 +48,7 @@ from steelyard.imports.model.berka.records import (
     StatementFrequency,
     Transaction,
 )
+from steelyard.imports.model.berka.repayments import SimulatedRepayment, simulated_repayments
 from steelyard.imports.model.berka.sample import sample_files
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "Operation",
     "Purpose",
     "Sex",
+    "SimulatedRepayment",
     "StandingOrder",
     "StatementFrequency",
     "Transaction",
@@ -92,6 +94,7 @@ __all__ = [
     "read_balance_column",
     "read_bank",
     "sample_files",
+    "simulated_repayments",
     "source_of",
     "terms_of",
 ]
