@@ -187,7 +187,7 @@ def _open_books(run: _Run, *, repayments: int, seed: int) -> None:
     bank = run.bank
     first_on = min((loan.granted_on for loan in bank.loans), default=date(1993, 1, 1))
     total = sum(loan.amount_minor for loan in bank.loans)
-    told = {
+    told: dict[str, str | int | bool] = {
         "loans": len(bank.loans),
         "source": f"sha256:{sha256(repr(bank.loans).encode()).hexdigest()}",
         "repayments": repayments,
