@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
@@ -37,13 +38,18 @@ from tests.vectors.tables import (
     unknown,
 )
 
+_FIRST_DUE = ("first_due_date", "first_due", "first_due_on", "first_repayment_date")
+_SCHEDULE_START = (
+    "schedule_start_date", "schedule_start", "schedule_start_on", "start_date", "period_start",
+    "schedule_generation_start_date", "seed_date",
+)  # fmt: skip
 _CASE = {"id", "kind", "engine", "source", "input", "expected", "note"}
 _INPUT = {
     "principal", "nominal_rate_percent", "rate_period", "number_of_installments", "repay_every",
     "frequency", "disbursement_date", "day_count", "amortisation", "interest_type",
     "interest_calculation_period", "installment_multiple_of", "grace_on_principal",
     "grace_on_interest", "interest_free_periods", "down_payment_percent", "events",
-    "currency_decimals", "rows_partial", "first_due_date", "month_end", "residue",
+    "currency_decimals", "rows_partial", "month_end", "note", *_FIRST_DUE, *_SCHEDULE_START,
 }  # fmt: skip
 _EXPECTED = {
     "rows", "total_interest", "total_principal", "total_due", "total", "emi", "instalment",
@@ -82,6 +88,8 @@ _COUNTS = (
     ("N/A", DayCount.PERIODS),
 )
 """Spellings, the first that is found counts."""
+_MONTH_ENDS = 3
+"""Days by which rules for the ends of months may differ."""
 _OVERPAYS = "TILL_REST"
 _TWELVE = Context(prec=12, rounding=ROUND_HALF_EVEN)
 """The digits in which the sums behind an equal instalment are published."""
@@ -131,9 +139,29 @@ def _multiples(given: Table, exponent: int) -> dict[str, Any]:
     raise NotUnderstood(f"instalment multiple {text!r}")
 
 
-def terms_of(given: Table, engine: str) -> Terms:
-    """Return the terms of a case."""
+def terms_of(given: Table, engine: str, rows: Sequence[Table] = ()) -> Terms:
+    """Return the terms of a case.
+
+    Parameters
+    ----------
+    rows : as expected; a contract names its first due date, and where the input of a table leaves
+        it out, it stands in the first of them alone
+    """
     only(given, _INPUT, "input")
+    terms = _terms_of(given, engine)
+    first = next((day(given[name]) for name in _FIRST_DUE if given.get(name)), None)
+    begun = next((day(given[name]) for name in _SCHEDULE_START if given.get(name)), None)
+    if first is None and begun is not None:
+        first = schedule_dates(replace(terms, start_on=begun))[0].due_on
+    usual = schedule_dates(terms)[0].due_on
+    if first is None and not given.get("events") and terms.down_payment is None:
+        due = [day(one["due_date"]) for one in rows if one.get("due_date") and one.get("nr") == 1]
+        # A part of a period, and no other rule for the ends of months.
+        first = next((on for on in due if abs((on - usual).days) > _MONTH_ENDS), None)
+    return terms if first in (None, usual) else replace(terms, first_due_on=first)
+
+
+def _terms_of(given: Table, engine: str) -> Terms:
     exponent = int(given.get("currency_decimals") or 0)
     flat = str(given["interest_type"]).lower() == "flat"
     if not flat and "declining" not in str(given["interest_type"]).lower():
@@ -153,7 +181,6 @@ def terms_of(given: Table, engine: str) -> Terms:
         instalments=int(given["number_of_installments"]),
         every=int(given["repay_every"]) * (12 if unit == "YEARS" else 1),
         unit=_UNITS[unit],
-        first_due_on=day(given["first_due_date"]) if given.get("first_due_date") else None,
         month_end=_month_end(given.get("month_end")),
         rate=Decimal(str(given["nominal_rate_percent"])) / 100,
         rate_per=_PER[period],
@@ -285,7 +312,7 @@ def check_case(case: Table) -> None:
     only(case, _CASE, str(case["id"]))
     given, expected = case["input"], case["expected"]
     only(expected, _EXPECTED, "expected")
-    terms = terms_of(given, str(case["engine"]))
+    terms = terms_of(given, str(case["engine"]), expected.get("rows") or ())
     exponent = _exponent(terms)
     listed = given.get("events") or []
     rows: Sequence[Row]
