@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
+from calendar import isleap, monthrange
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from steelyard.cashflows.model.daycount import add_months
 from steelyard.cashflows.model.terms import MonthEnd, Terms, Unit
 from steelyard.kernel import BusinessDayRule, calendar
+
+LENGTHS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+"""Days of the months of a common year."""
 
 
 class Span(NamedTuple):
@@ -73,18 +76,33 @@ def spans(
     distance : None: that of the terms
     """
     every, unit = distance or (terms.every, terms.unit)
+    moves = terms.holiday is not BusinessDayRule.UNADJUSTED
     made: list[Span] = []
     start = from_on
-    for n in steps:
-        nominal = step(seed, n, terms, every, unit)
+    for nominal in _steps(seed, steps, terms, every, unit):
         due = nominal
-        if terms.holiday is not BusinessDayRule.UNADJUSTED:
+        if moves:
             assert terms.calendar is not None, "terms are checked when they are made"
             due = calendar(terms.calendar).adjust(nominal, terms.holiday)
         end = due if terms.interest_to_due else nominal
-        made.append(Span(start, max(start, end), due))
-        start = made[-1].to_on
+        if end < start:
+            end = start
+        made.append(Span(start, end, due))
+        start = end
     return tuple(made)
+
+
+def _steps(seed: date, steps: range, terms: Terms, every: int, unit: Unit) -> list[date]:
+    """Return the dates so many distances after a seed."""
+    if unit is not Unit.MONTH or terms.month_end is not MonthEnd.CLIP:
+        return [step(seed, n, terms, every, unit) for n in steps]
+    # The common way by far, and the longest part of a plan: no call for each of its dates.
+    month, day, made = seed.year * 12 + seed.month - 1, seed.day, []
+    for n in steps:
+        year, at = divmod(month + n * every, 12)
+        last = LENGTHS[at] if at != 1 or not isleap(year) else 29
+        made.append(date(year, at + 1, day if day <= last else last))
+    return made
 
 
 def step(seed: date, n: int, terms: Terms, every: int, unit: Unit) -> date:

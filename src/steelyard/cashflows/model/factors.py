@@ -13,6 +13,7 @@ from steelyard.kernel import calendar
 _A_YEAR = {RatePer.YEAR: 1, RatePer.MONTH: 12, RatePer.WEEK: 52}
 _UNITS_A_YEAR = {Unit.MONTH: 12, Unit.WEEK: 52, Unit.DAY: 365}
 _DAYS_A_YEAR = {Unit.WEEK: 364, Unit.DAY: 365}
+_DAYS_OF = {DayCount.ACT_365F: 365, DayCount.ACT_360: 360, DayCount.ACT_364: 364}
 
 
 def factor(terms: Terms, rate: Decimal, span: Span, term_days: int) -> Ratio:
@@ -66,6 +67,11 @@ def _years(terms: Terms, span: Span) -> Ratio:
 
 def factors(terms: Terms, rate: Decimal, spans: Sequence[Span], term_days: int) -> list[Ratio]:
     """Return the factor of each of several periods."""
+    a_year = _DAYS_OF.get(terms.day_count)
+    if a_year is not None and terms.rate_per in _A_YEAR and rate:
+        num, den = rate.as_integer_ratio()
+        num, den = num * _A_YEAR[terms.rate_per], den * a_year
+        return [(num * (span.to_on - span.from_on).days, den) for span in spans]
     steady = terms.day_count in (DayCount.PERIODS, DayCount.MONTHS_360) and (
         terms.rate_per in _A_YEAR and terms.unit is Unit.MONTH
     )

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import decimal
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from steelyard.cashflows.model.daycount import Ratio
 from steelyard.cashflows.model.terms import InterestOn, Method, Residue, Terms
 from steelyard.kernel import Rounding
 from steelyard.kernel.rounding import round_ratio
-
-_EXACT: Final = Context(
-    prec=50, traps=[decimal.InvalidOperation, decimal.DivisionByZero, decimal.FloatOperation]
-)
-"""Digits in which an equal instalment is solved, before it is rounded once."""
-_MODE: Final = {
-    Rounding.HALF_EVEN: decimal.ROUND_HALF_EVEN,
-    Rounding.HALF_UP: decimal.ROUND_HALF_UP,
-    Rounding.HALF_DOWN: decimal.ROUND_HALF_DOWN,
-    Rounding.DOWN: decimal.ROUND_DOWN,
-    Rounding.UP: decimal.ROUND_UP,
-    Rounding.FLOOR: decimal.ROUND_FLOOR,
-    Rounding.CEILING: decimal.ROUND_CEILING,
-}
 
 
 class Part(NamedTuple):
@@ -77,6 +61,9 @@ class Stretch:
 
 def rounded(num: int, den: int, rounding: Rounding, multiple: int = 1) -> int:
     """Return a quotient rounded to a multiple of minor units."""
+    if rounding is Rounding.HALF_UP and multiple == 1 and num >= 0:
+        # The common way, without a call for each amount of a plan.
+        return (2 * num + den) // (2 * den)
     if multiple == 1:
         return round_ratio(num, den, rounding)
     return round_ratio(num, den * multiple, rounding) * multiple
@@ -94,10 +81,8 @@ def solve_instalment(terms: Terms, stretch: Stretch) -> int:
         Minor units; refined once where the terms ask for it.
     """
     num, den = _instalment(stretch)
-    mode = _MODE[terms.rounding]
     multiple = terms.instalment_multiple_minor
-    exact = _EXACT.divide(num, _EXACT.multiply(den, multiple))
-    found = int(exact.quantize(Decimal(1), rounding=mode, context=_EXACT)) * multiple
+    found = rounded(num, den, terms.rounding, multiple)
     if not terms.refine_instalment:
         return found
     n = len(stretch.factors) - stretch.amortises_from
@@ -108,23 +93,27 @@ def solve_instalment(terms: Terms, stretch: Stretch) -> int:
     return better if abs(_miss(terms, stretch, better)) < abs(miss) else found
 
 
-def _instalment(stretch: Stretch) -> tuple[Decimal, Decimal]:
-    """Return the exact instalment as a quotient."""
-    add, times, over = _EXACT.add, _EXACT.multiply, _EXACT.divide
-    one = Decimal(1)
-    grown, sum_ = Decimal(stretch.principal_minor), Decimal(0)
+def _instalment(stretch: Stretch) -> Ratio:
+    """Return the exact instalment as a quotient.
+
+    With :math:`r_k = n_k / d_k` both sides are taken times the product of all :math:`d_k`: integers
+    carry the whole, and a tie is one.
+    """
+    grown, under = stretch.principal_minor, 1
+    sums, scale = 0, 1
     for n, (num, den) in enumerate(stretch.factors):
         if n < stretch.amortises_from:
             continue
         if n == 0 and stretch.first_interest is not None:
             interest = stretch.first_interest
-            grown = add(grown, over(Decimal(interest.numerator), Decimal(interest.denominator)))
-        else:
-            grows = add(one, over(Decimal(num), Decimal(den))) if num else one
-            grown = times(grown, grows)
-            sum_ = times(sum_, grows)
-        sum_ = add(sum_, one)
-    return grown, sum_
+            under = interest.denominator
+            grown = grown * under + interest.numerator
+        elif num:
+            grown *= den + num
+            sums *= den + num
+            scale *= den
+        sums += scale
+    return grown, under * sums
 
 
 def _miss(terms: Terms, stretch: Stretch, instalment: int) -> int:
@@ -151,7 +140,8 @@ def spread(terms: Terms, stretch: Stretch, instalment_minor: int | None) -> list
     parts: list[Part] = []
     left = stretch.principal_minor
     rounding, multiple = terms.rounding, terms.part_multiple_minor
-    deferred, deferred_minor = stretch.deferred, stretch.deferred_minor
+    deferred, deferred_of = stretch.deferred.as_integer_ratio()
+    deferred_minor = stretch.deferred_minor
     advance = stretch.advance
     ahead = sum(advance) if advance else 0
     last = len(stretch.factors) - 1
@@ -161,14 +151,14 @@ def spread(terms: Terms, stretch: Stretch, instalment_minor: int | None) -> list
         else:
             num *= left if stretch.bears_on_advance else left - ahead
         if n < stretch.defers_until or deferred:
-            deferred += Fraction(num, den)
-            due = rounded(deferred.numerator, deferred.denominator, rounding, multiple)
+            deferred, deferred_of = _sum(deferred, deferred_of, num, den)
+            due = rounded(deferred, deferred_of, rounding, multiple)
             accrues = due - deferred_minor
             interest = 0
             if n < stretch.defers_until and n != last:
                 deferred_minor = due
             else:
-                interest, deferred, deferred_minor = due, Fraction(0), 0
+                interest, deferred, deferred_minor = due, 0, 0
         else:
             accrues = interest = rounded(num, den, rounding, multiple) if num else 0
         if n == last:
@@ -187,6 +177,17 @@ def spread(terms: Terms, stretch: Stretch, instalment_minor: int | None) -> list
         left -= principal
         parts.append(Part(principal, interest, accrues))
     return parts
+
+
+def _sum(num: int, den: int, more: int, of: int) -> Ratio:
+    """Return the sum of two quotients; mostly their denominators agree."""
+    if den == of:
+        return num + more, den
+    if num == 0:
+        return more, of
+    if den % of == 0:
+        return num + more * (den // of), den
+    return num * of + more * den, den * of
 
 
 def _principal(terms: Terms, stretch: Stretch, given: int | None, interest: int) -> int:
@@ -243,23 +244,21 @@ def _residue(terms: Terms, stretch: Stretch, given: int | None) -> int:
 def _spread_flat(terms: Terms, stretch: Stretch, given: int | None) -> list[Part]:
     """Return instalments with interest on the original amount, its total spread evenly."""
     n = len(stretch.factors)
-    total = Fraction(0)
+    total, of = 0, 1
     for k, (num, den) in enumerate(stretch.factors):
         first = stretch.first_interest if k == 0 else None
-        total += first if first is not None else Fraction(stretch.original_minor * num, den)
+        if first is None:
+            total, of = _sum(total, of, stretch.original_minor * num, den)
+        else:
+            total, of = _sum(total, of, *first.as_integer_ratio())
     bearing = [k for k, (num, _) in enumerate(stretch.factors) if num]
     if stretch.first_interest and 0 not in bearing:
         bearing.insert(0, 0)
-    whole = rounded(total.numerator, total.denominator, terms.rounding, terms.part_multiple_minor)
-    each = 0
-    if bearing:
-        each = rounded(
-            total.numerator,
-            total.denominator * len(bearing),
-            terms.rounding,
-            terms.part_multiple_minor,
-        )
-    interests = [each if k in set(bearing) else 0 for k in range(n)]
+    multiple = terms.part_multiple_minor
+    whole = rounded(total, of, terms.rounding, multiple)
+    each = rounded(total, of * len(bearing), terms.rounding, multiple) if bearing else 0
+    bears = set(bearing)
+    interests = [each if k in bears else 0 for k in range(n)]
     if bearing:
         odd = bearing[0] if terms.residue is Residue.FIRST else bearing[-1]
         interests[odd] = max(0, whole - each * (len(bearing) - 1))
