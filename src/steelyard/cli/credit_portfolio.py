@@ -1,4 +1,4 @@
-"""`steelyard credit portfolio`, `whatif` and `risk-parameters`: the book as a whole."""
+"""`steelyard credit portfolio` and `whatif`: the book as a whole, and what it might have been."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNITS = 100
 
 
 class HistoryIsNotThere(Refusal):
-    """The what-if of the platform's own applications needs a made-up history so far."""
+    """A strategy is tried on one history."""
 
     kind = RefusalKind.INVALID
     en = "Name a history: --sample for a made-up one, --log for the applications of the platform."
@@ -177,7 +177,7 @@ _NARROW = {
         "group", "loans", "lent_minor", "income_minor", "lost_minor", "result_minor", "margin",
     ),
     "cut_offs": (
-        "cut_off", "lent", "added", "bad_rate", "result_minor", "result_low_minor",
+        "cut_off", "lent", "bad_rate", "result_minor", "result_low_minor",
         "result_high_minor", "return_on_capital",
     ),
 }  # fmt: skip

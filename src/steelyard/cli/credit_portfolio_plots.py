@@ -70,13 +70,14 @@ def _vintage(axes: Axes, found: Any, by: str) -> None:
 def _migration(axes: Axes, picture: books.Picture) -> None:
     found = picture.migration
     live = len(found.states) - 2
-    shares = 100 * found.matrix[:live]
+    seen = found.counts[:live].sum(axis=1, keepdims=True)
+    shares = np.where(seen > 0, 100 * found.matrix[:live], np.nan)
     axes.imshow(shares, cmap="YlOrRd", vmin=0, vmax=100, aspect="auto")
     for row in range(live):
         for column in range(len(found.states)):
             share, loans = shares[row, column], int(found.counts[row, column])
             colour = "white" if share > 60 else "black"
-            text = f"{share:.1f} %\n{loans:,}"
+            text = "" if np.isnan(share) else f"{share:.1f} %\n{loans:,}"
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(len(found.states)), found.states)
     axes.set_yticks(range(live), found.states[:live])
@@ -118,12 +119,12 @@ def _profit(axes: Axes, table: books.Table) -> None:
     lost = of("lost_minor") - of("recovered_minor")
     axes.bar(places, of("income_minor"), label="income", color="tab:green")
     below = np.zeros(len(places))
-    for label, values in (
-        ("funding", of("funding_minor")),
-        ("loss less recovery", lost),
-        ("provision", of("provision_minor")),
+    for label, values, colour in (
+        ("funding", of("funding_minor"), "tab:blue"),
+        ("loss less recovery", lost, "tab:orange"),
+        ("provision", of("provision_minor"), "tab:purple"),
     ):
-        axes.bar(places, -values, bottom=-below, label=label)
+        axes.bar(places, -values, bottom=-below, label=label, color=colour)
         below += values
     axes.plot(places, of("result_minor"), c="black", marker="D", ms=4, lw=0, label="result")
     axes.axhline(0, c="black", lw=0.8)

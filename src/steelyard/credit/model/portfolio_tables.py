@@ -166,7 +166,8 @@ def _matrix(found: Migration) -> Table:
         (
             f"{one} → {other}",
             int(found.counts[i, j]),
-            round(float(found.matrix[i, j]), 6),
+            # Of a bucket that nobody was in the prior is no share that was seen.
+            round(float(found.matrix[i, j]), 6) if found.counts[i].any() else None,
             round(float(found.low[i, j]), 6),
             round(float(found.high[i, j]), 6),
         )

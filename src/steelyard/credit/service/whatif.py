@@ -104,9 +104,12 @@ def cut_offs_of(answers: Answers) -> tuple[int, ...]:
     tuple
         At most `_MOST_CUT_OFFS`, rising; the last lends to every score.
     """
-    levels = np.unique(answers.score[answers.score != NO_SCORE])
-    places = np.unique(np.linspace(0, len(levels) - 1, _MOST_CUT_OFFS).round().astype(np.int64))
-    return tuple(int(one) + 1 for one in levels[places]) if len(levels) else ()
+    given = answers.score[answers.score != NO_SCORE]
+    levels, many = np.unique(given, return_counts=True)
+    # The levels at which most stand: a cut there changes most.
+    most = np.argsort(-many, kind="stable")[: _MOST_CUT_OFFS - 1]
+    chosen = np.union1d(levels[most], levels[-1:])
+    return tuple(int(one) + 1 for one in chosen)
 
 
 def try_on(history: History, tried: Tried, cut_offs: Sequence[int] | None = None) -> Found:
