@@ -79,6 +79,16 @@ def test_over_the_cap_is_refused_with_the_figures() -> None:
     assert "12.0001%" in refused.value.sentence("zh")
 
 
+def test_what_nobody_verified_says_so() -> None:
+    cap = cap_on(delivered(), LenderKind.PRIVATE, date(2025, 6, 1))
+    assert (cap.rule.is_verified, cap.is_verified) == (True, False)
+    text = {
+        "lpr_1y": [{"from_on": "2029-01-01", "percent": "4", "is_verified": True}],
+        "caps": [{**RULE, "is_verified": True}],
+    }
+    assert cap_on(table_of(json.dumps(text)), LenderKind.LICENSED, date(2030, 1, 1)).is_verified
+
+
 def test_the_rule_says_which_rate_counts() -> None:
     table = table_of(json.dumps({"lpr_1y": [{"from_on": "2029-01-01", "percent": "4"}],
                                  "caps": [RULE]}))  # fmt: skip

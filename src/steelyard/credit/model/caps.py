@@ -90,6 +90,7 @@ class CapRule:
     from_on : first day of contracts that it holds for
     value : per one, or a multiple, as `kind` says
     source, source_zh : where it is written
+    is_verified : somebody held it against the text; the delivered table says where nobody did
     """
 
     from_on: date
@@ -99,6 +100,7 @@ class CapRule:
     measure: Measure
     source: str
     source_zh: str
+    is_verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class PrimeRate:
 
     from_on: date
     percent: Decimal
+    is_verified: bool = False
 
 
 _Dated = TypeVar("_Dated", CapRule, PrimeRate)
@@ -139,6 +142,11 @@ class Cap:
     rate: Decimal
     rule: CapRule
     prime: PrimeRate | None
+
+    @property
+    def is_verified(self) -> bool:
+        """Return whether the rule, and the prime rate behind it, were held against their texts."""
+        return self.rule.is_verified and (self.prime is None or self.prime.is_verified)
 
 
 def lpr_cap(lpr_percent: Decimal, multiple: Decimal = Decimal(4)) -> Decimal:
@@ -220,6 +228,7 @@ def _percent(rate: Decimal) -> str:
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
     from_on: date
     percent: Decimal
+    is_verified: bool = False
 
 
 class _Rule(msgspec.Struct, forbid_unknown_fields=True):
@@ -230,6 +239,7 @@ class _Rule(msgspec.Struct, forbid_unknown_fields=True):
     measure: Measure
     source: str
     source_zh: str
+    is_verified: bool = False
 
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True):
@@ -249,7 +259,7 @@ def table_of(text: str | bytes) -> CapTable:
     except msgspec.DecodeError as error:
         raise CapTableIsMalformed(why=str(error)) from None
     rules = tuple(CapRule(**msgspec.structs.asdict(one)) for one in made.caps)
-    primes = tuple(PrimeRate(one.from_on, one.percent) for one in made.lpr_1y)
+    primes = tuple(PrimeRate(one.from_on, one.percent, one.is_verified) for one in made.lpr_1y)
     values = [*(one.value for one in rules), *(one.percent for one in primes)]
     if not all(value.is_finite() and value > 0 for value in values):
         raise CapTableIsMalformed(why="a value is not above 0")
@@ -265,7 +275,7 @@ def table_of(text: str | bytes) -> CapTable:
 def delivered() -> CapTable:
     """Return the table that comes with the room: data beside this module, the same for ever.
 
-    Rules and rates are those known to the authors; whoever lends verifies them, and enters what
-    came later.
+    Rules and rates are those known to its authors, `is_verified` where they had the text before
+    them; whoever lends verifies the others, and enters what came later.
     """
     return table_of(files("steelyard.credit.model").joinpath("caps.json").read_bytes())
