@@ -70,13 +70,13 @@ def test_a_day_before_every_rule_is_unknown_not_free() -> None:
 
 def test_over_the_cap_is_refused_with_the_figures() -> None:
     cap = cap_on(delivered(), LenderKind.PRIVATE, date(2025, 6, 1))
-    hold_to_cap(cap, compound=Decimal("0.126825"), simple=Decimal("0.12"))
+    hold_to_cap(cap, compound=Decimal("0.126825"), simple=Decimal("0.120049"))
     with pytest.raises(AnnualRateIsOverCap) as refused:
-        hold_to_cap(cap, compound=Decimal("0.127"), simple=Decimal("0.120001"))
+        hold_to_cap(cap, compound=Decimal("0.127"), simple=Decimal("0.120051"))
     facts = refused.value.facts
-    assert (facts["rate_percent"], facts["cap_percent"]) == ("12.0001", "12")
+    assert (facts["rate_percent"], facts["cap_percent"]) == ("12.0051", "12")
     assert refused.value.code == "annual_rate_is_over_cap"
-    assert "12.0001%" in refused.value.sentence("zh")
+    assert "12.0051%" in refused.value.sentence("zh")
 
 
 def test_what_nobody_verified_says_so() -> None:

@@ -78,6 +78,8 @@ class Measure(StrEnum):
     COMPOUND = "compound"
 
 
+_SHOWN: Final = 4
+"""Digits of a rate per one: two of a percent."""
 _WORD_ZH: Final = {Measure.SIMPLE: "单利", Measure.COMPOUND: "复利"}
 
 
@@ -192,7 +194,9 @@ def _latest(found: Iterable[_Dated], on: date) -> _Dated | None:
 
 
 def hold_to_cap(cap: Cap, *, compound: Decimal, simple: Decimal) -> None:
-    """Refuse a credit that costs more than its cap.
+    """Refuse a credit that costs more than its cap, in percent with two digits as it is shown.
+
+    Instalments are whole minor units, so that a loan at exactly the cap costs a trace more or less.
 
     Parameters
     ----------
@@ -208,7 +212,7 @@ def hold_to_cap(cap: Cap, *, compound: Decimal, simple: Decimal) -> None:
     >>> hold_to_cap(cap, compound=Decimal("0.268242"), simple=Decimal("0.24"))
     """
     rate = simple if cap.rule.measure is Measure.SIMPLE else compound
-    if rate > cap.rate:
+    if round_to(rate, _SHOWN, Rounding.HALF_UP) > cap.rate:
         raise AnnualRateIsOverCap(
             rate_percent=_percent(rate),
             cap_percent=_percent(cap.rate),
