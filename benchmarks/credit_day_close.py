@@ -317,7 +317,7 @@ def must_equal(here: Ground, on: date, size: int) -> int:
     chance = random.Random(11)
     nrs = sorted(chance.sample(range(1, size + 1), min(SAMPLE, size)))
     with here.database.reading() as connection:
-        ids = dict(
+        ids: dict[int, UUID] = dict(
             connection.exec_driver_sql(
                 "SELECT nr, id FROM credit.loan WHERE nr = ANY (%s)", (nrs,)
             ).all()

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from steelyard.cli import credit_berka, credit_portfolio, credit_schedule, credit_scorecard
+from steelyard.cli import (
+    credit_berka,
+    credit_close,
+    credit_portfolio,
+    credit_schedule,
+    credit_scorecard,
+)
 from steelyard.cli.output import RefusingGroup
 
 app = typer.Typer(
@@ -12,6 +18,8 @@ app = typer.Typer(
     cls=RefusingGroup,
     no_args_is_help=True,
 )
+app.command("close-day")(credit_close.close_day)
+app.command("days")(credit_close.days)
 app.command("portfolio")(credit_portfolio.portfolio)
 app.command("replay-berka")(credit_berka.replay_berka)
 app.command("schedule")(credit_schedule.schedule)

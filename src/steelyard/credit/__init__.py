@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         bureau,
         catalogue,
         changes,
+        close_facts,
         dayclose,
         facts,
         lines,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         portfolio,
         provisioning,
         underwriting,
+        upkeep,
         whatif,
     )
 
@@ -32,6 +34,7 @@ __all__ = [
     "bureau",
     "catalogue",
     "changes",
+    "close_facts",
     "dayclose",
     "facts",
     "lines",
@@ -41,6 +44,7 @@ __all__ = [
     "portfolio",
     "provisioning",
     "underwriting",
+    "upkeep",
     "whatif",
 ]
 
@@ -49,6 +53,7 @@ _GROUPS = {
     "bureau": "service.bureau",
     "catalogue": "service.catalogue",
     "changes": "service.changes",
+    "close_facts": "service.close_facts",
     "dayclose": "service.dayclose",
     "facts": "service.facts",
     "lines": "service.lines",
@@ -58,6 +63,7 @@ _GROUPS = {
     "portfolio": "service.portfolio",
     "provisioning": "service.provisioning",
     "underwriting": "service.underwriting",
+    "upkeep": "service.upkeep",
     "whatif": "service.whatif",
 }
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from steelyard import (
     cases,
+    credit,
     decisions,
     events,
     experiments,
@@ -20,8 +21,19 @@ from steelyard.web import upkeep
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-ROOMS = (events, ledger, parties, features, cases, experiments, decisions, simulation, imports)
-LOADED = (simulation.cards, simulation.reports)
+ROOMS = (
+    events,
+    ledger,
+    parties,
+    features,
+    cases,
+    experiments,
+    decisions,
+    credit,
+    simulation,
+    imports,
+)
+LOADED = (simulation.cards, simulation.reports, credit.facts, credit.close_facts)
 """What a door loads when it is asked for, and whose facts have to be entered from the start."""
 JOBS = (
     upkeep.forget_old_answers,
@@ -34,6 +46,7 @@ JOBS = (
     decisions.upkeep.ask_shadows,
     decisions.upkeep.observe_challenges,
     decisions.upkeep.close_overdue,
+    credit.upkeep.close_days,
 )
 CONSUMERS: tuple[events.Consumer, ...] = (
     parties.account_owners,
@@ -46,6 +59,7 @@ CONSUMERS: tuple[events.Consumer, ...] = (
 def routers() -> tuple[APIRouter, ...]:
     """Return the routes of every room, the hot one first."""
     from steelyard.cases.http import router as of_cases
+    from steelyard.credit.http import close_router as of_day_close
     from steelyard.decisions.http import ask_router as of_asking
     from steelyard.decisions.http import list_router as of_lists
     from steelyard.decisions.http import model_router as of_models
@@ -72,5 +86,6 @@ def routers() -> tuple[APIRouter, ...]:
         of_features,
         of_cases,
         of_experiments,
+        of_day_close,
         of_simulation,
     )

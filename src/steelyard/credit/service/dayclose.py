@@ -45,6 +45,7 @@ from steelyard.credit.service.close_chunk import (
     close_chunk,
 )
 from steelyard.credit.service.close_facts import CreditDayClosed
+from steelyard.credit.service.debits import Debits, debit_due
 from steelyard.credit.store import days as table
 from steelyard.credit.store.close import find_ids, is_month_end
 from steelyard.ledger import BookReader
@@ -54,9 +55,13 @@ __all__ = [
     "REFUSALS",
     "Counts",
     "DayReport",
+    "DayWasNeverClosed",
+    "Debits",
+    "How",
     "Sums",
     "close_day",
     "close_through",
+    "debit_due",
     "latest",
     "read",
 ]
@@ -82,6 +87,7 @@ class How:
     chunk : open loans in one transaction
     workers : transactions at once
     patience_seconds : for loans that somebody is writing, for each chunk
+    debits : take what is due from wallets before the day is closed
     check : compare loans and ledger when the day is closed; who leaves it out calls `books.check`
     timing : told how many seconds the transaction of a chunk took
     should_stop : asked between chunks; what is done stays done, and the day open
@@ -90,6 +96,7 @@ class How:
     chunk: int = CHUNK
     workers: int = WORKERS
     patience_seconds: float = PATIENCE_SECONDS
+    debits: bool = False
     check: bool = True
     timing: Callable[[float], None] = lambda seconds: None
     progress: Progress = lambda stage, done, total: None
@@ -117,6 +124,8 @@ def close_day(
     found = database.transact(lambda unit: _begin(unit, book, on, how), actor=how.actor)
     if found is not None:
         return _checked(database, found, how)
+    if how.debits:
+        debit_due(database, book=book, actor=how.actor, should_stop=how.should_stop)
     with database.reading() as connection:
         day = _closing_day(connection, book, on)
         to_do = table.chunks_to_do(connection, book, on)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -144,6 +145,23 @@ def left_behind(
         {"pools": list(pools), "on": on, "limit": limit},
     )
     return [int(row[0]) for row in rows]
+
+
+def loans_due(
+    connection: sa.Connection, pools: Sequence[int], on: date, *, after: int, limit: int
+) -> list[tuple[int, UUID]]:
+    """Return number and id of open loans of which something is due on a day, by number."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT l.nr, l.id FROM credit.standing AS s JOIN credit.loan AS l ON l.nr = s.nr"
+            " WHERE s.nr > :after AND s.state = 1 AND s.pool = ANY (:pools)"
+            " AND (s.overdue_minor > 0 OR s.next_due_on <= :on OR EXISTS ("
+            "SELECT FROM credit.instalment AS i WHERE i.nr = s.nr AND i.due_on = :on"
+            " AND i.paid_on IS NULL)) ORDER BY l.nr LIMIT :limit"
+        ),
+        {"after": after, "pools": list(pools), "on": on, "limit": limit},
+    )
+    return [(int(row[0]), row[1]) for row in rows]
 
 
 def held_loans(
