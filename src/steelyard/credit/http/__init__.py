@@ -1,5 +1,6 @@
 """Routes of credit."""
 
 from steelyard.credit.http.close import router as close_router
+from steelyard.credit.http.portfolio import router as portfolio_router
 
-__all__ = ["close_router"]
+__all__ = ["close_router", "portfolio_router"]

@@ -36,6 +36,7 @@ __all__ = [
     "read",
     "request_adoption",
     "seen_in",
+    "summary",
 ]
 
 ADOPT = approvals.approval_kind(
