@@ -152,7 +152,8 @@ def test_an_equal_instalment_on_a_tie_is_told_from_one_beside_it(rounding: Round
     found = check(ties)
     assert found["near"] == (20 if rounding.startswith("half") else 0)
     free = [replace(one, rate=Decimal(0)) for one in ties]
-    assert check(free)["near"] == 0
+    single = [replace(one, instalments=1, rate=Decimal("0.06")) for one in ties]
+    assert check(free)["near"] == check(single)["near"] == 0
 
 
 @given(books(8), st.integers(-40, 1_200))

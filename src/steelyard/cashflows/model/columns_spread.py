@@ -7,7 +7,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.cashflows.model.columns_exact import Minor, rounded_product, settled
+from steelyard.cashflows.model.columns_exact import (
+    MAX_DENOMINATOR,
+    MAX_QUOTIENT,
+    Minor,
+    rounded_product,
+    settled,
+)
 from steelyard.cashflows.model.terms import InterestOn, Method, Residue, Terms
 from steelyard.kernel import Rounding
 
@@ -89,7 +95,7 @@ def solve_columns(stretches: Stretches) -> tuple[Minor, NDArray[np.bool_]]:
     each sum and at most four for each `1 + r`: 5 m in the numerator, 6 m in the denominator, two at
     the end. All terms are positive, so relative errors add: a bound of ``(12 m + 8) * 2**-53`` is
     proven, second-order terms included. A quotient nearer than that to where its rounding turns is
-    left to the scalar engine. Without interest the quotient is one of integers, and exact.
+    left to the scalar engine, unless it is one of integers and exact in columns as well.
     """
     terms, m = stretches.terms, stretches.repaying
     multiple = terms.instalment_multiple_minor
@@ -103,8 +109,10 @@ def solve_columns(stretches: Stretches) -> tuple[Minor, NDArray[np.bool_]]:
             sums *= grows
             sums += 1.0
         exact = grown / (sums * multiple)
+        exact[~np.isfinite(exact)] = MAX_QUOTIENT
         turns = np.floor(exact) + 0.5 if terms.rounding in _HALVES else np.rint(exact)
         is_near = ~(np.abs(exact - turns) > exact * ((12 * m + 8) * _UNIT))
+    is_small = exact < MAX_QUOTIENT
     exact[is_near] = 0.0
     match terms.rounding:
         case Rounding.DOWN | Rounding.FLOOR:
@@ -114,12 +122,30 @@ def solve_columns(stretches: Stretches) -> tuple[Minor, NDArray[np.bool_]]:
         case _:
             found = np.rint(exact)
     given = found.astype(np.int64) * multiple
-    is_free = ~numerators.any(axis=0)
-    if is_free.any():
-        plain = rounded_product(stretches.principal_minor, 1, m * multiple, terms.rounding)
-        given = np.where(is_free, plain * multiple, given)
-        is_near &= ~is_free
-    return given, is_near
+    plain, is_plain = _plain_instalment(stretches, is_small)
+    return np.where(is_plain, plain, given), is_near & ~is_plain
+
+
+def _plain_instalment(
+    stretches: Stretches, is_small: NDArray[np.bool_]
+) -> tuple[Minor, NDArray[np.bool_]]:
+    """Return equal instalments that are one quotient of integers, and which are.
+
+    They are so without interest and where one instalment repays; there ties are common.
+    """
+    terms, m = stretches.terms, stretches.repaying
+    multiple, principal = terms.instalment_multiple_minor, stretches.principal_minor
+    if m > 1:
+        bears: NDArray[np.bool_] = stretches.numerators[stretches.amortises_from :].max(axis=0) > 0
+        is_free = ~bears
+        if not is_free.any():
+            return principal, is_free
+        return rounded_product(principal, 1, m * multiple, terms.rounding) * multiple, is_free
+    fits = is_small & (stretches.denominators < MAX_DENOMINATOR // multiple)
+    under = np.where(fits, stretches.denominators, 1)
+    over = np.where(fits, under + stretches.numerators[-1], 1)
+    found = rounded_product(principal, over, under * multiple, terms.rounding)
+    return found * multiple, fits
 
 
 def _refined(stretches: Stretches, made: Spread, given: Minor) -> tuple[Spread, Minor]:
