@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from steelyard.base.clock import BusinessClock, PlainBusinessClock, RealClock, new_id
 from steelyard.base.facts import Fact, FactLog, Recorded
 from steelyard.base.telemetry.metrics import UNIT_SECONDS, UNITS_OF_WORK, timed
-from steelyard.kernel import Clock, Refusal
+from steelyard.kernel import Clock, Refusal, uuid7
 
 T = TypeVar("T")
 LastWrite = Callable[["UnitOfWork", list[Any]], None]
@@ -48,6 +48,7 @@ class UnitOfWork:
         self._recorded: list[Recorded] = []
         self._after: list[Callable[[], None]] = []
         self._last: dict[str, tuple[LastWrite, list[Any]]] = {}
+        self._entropy: Callable[[], bytes] | None = None
 
     def execute(self, sql: str, **values: Any) -> sa.CursorResult[Any]:
         """Run one statement with named parameters (`:name`)."""
@@ -62,7 +63,18 @@ class UnitOfWork:
 
     def new_id(self) -> UUID:
         """Return a fresh id of this unit's instant."""
+        if self._entropy is not None:
+            return uuid7(self.now, self._entropy())
         return new_id(self.now)
+
+    def draw_ids(self, entropy: Callable[[], bytes]) -> None:
+        """Take the entropy of ids from here on: those of a simulation follow from its seed.
+
+        Parameters
+        ----------
+        entropy : called for each id, ten bytes
+        """
+        self._entropy = entropy
 
     def record(self, fact: Fact, *, subject: str, occurred_at: datetime | None = None) -> None:
         """Put a fact into the log when the unit commits, in the order of the calls.

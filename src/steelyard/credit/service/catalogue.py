@@ -10,9 +10,11 @@ import sqlalchemy as sa
 
 from steelyard.base import UnitOfWork
 from steelyard.base.audit import audit
+from steelyard.credit.model.offer import subsidy_minor
 from steelyard.credit.model.product import (
     AmountIsNotOffered,
     MethodIsNotOffered,
+    Order,
     Price,
     Product,
     ProductIsMalformed,
@@ -27,6 +29,7 @@ from steelyard.credit.model.product import (
     price_of,
     product_as_data,
     read_product,
+    terms_of,
 )
 from steelyard.credit.products import DELIVERED
 from steelyard.credit.service.origination_facts import ProductActivated, ProductDrafted
@@ -40,6 +43,7 @@ __all__ = [
     "Activation",
     "AmountIsNotOffered",
     "MethodIsNotOffered",
+    "Order",
     "Price",
     "Product",
     "ProductIsMalformed",
@@ -63,6 +67,8 @@ __all__ = [
     "read_version",
     "request_activation",
     "shown_of_activation",
+    "subsidy_minor",
+    "terms_of",
     "versions_of",
 ]
 
