@@ -58,6 +58,7 @@ __all__ = [
     "delete_account",
     "deliver",
     "deliveries_of",
+    "last_period",
     "list_files",
     "make_file",
     "preview_file",
@@ -118,7 +119,7 @@ def preview_file(connection: sa.Connection, period: str) -> ReportFile:
     """
     as_of = month_end(period)
     newest = table.last(connection)
-    told_by = None if newest is None else newest.made_at
+    told = None if newest is None else newest.period
     rows: list[ReportRow] = []
     after = 0
     while True:
@@ -126,7 +127,7 @@ def preview_file(connection: sa.Connection, period: str) -> ReportFile:
         if not loans:
             break
         after = loans[-1].nr
-        known = by_loan(table.corrections(connection, [one.nr for one in loans], told_by=told_by))
+        known = by_loan(table.corrections(connection, [one.nr for one in loans], newest=told))
         for loan in loans:
             row = _row(loan, period, as_of, tuple(known.get(loan.nr, ())))
             if row is not None:
@@ -224,6 +225,8 @@ def reported_of(connection: sa.Connection, nr: int) -> tuple[tuple[str, ReportRo
 
 
 def _add(unit: UnitOfWork, correction: Correction, cause: str) -> None:
+    # A file that is made at this moment is done first: it does not tell it, the next one does.
+    table.hold_files(unit.connection)
     table.add_correction(
         unit.connection, unit.new_id(), correction, cause=cause, at=unit.now, by=unit.actor
     )

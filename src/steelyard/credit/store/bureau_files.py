@@ -229,8 +229,9 @@ def add_correction(
     """Insert a correction."""
     connection.execute(
         sa.text(
-            "INSERT INTO credit.bureau_correction (id, nr, month, status, cause, at, by)"
-            " VALUES (:id, :nr, :month, :status, :cause, :at, :by)"
+            "INSERT INTO credit.bureau_correction"
+            " (id, nr, month, status, after_period, cause, at, by) VALUES (:id, :nr, :month,"
+            " :status, (SELECT max(period) FROM credit.bureau_file), :cause, :at, :by)"
         ),
         {
             "id": id,
@@ -245,25 +246,22 @@ def add_correction(
 
 
 def corrections(
-    connection: sa.Connection, numbers: Sequence[int], *, told_by: datetime | None
+    connection: sa.Connection, numbers: Sequence[int], *, newest: str | None
 ) -> list[Correction]:
     """Return the corrections of some loans, oldest first.
 
     Parameters
     ----------
-    told_by : when the last file was made: later corrections are new to the bureau
+    newest : period of the newest file: corrections made after it are new to the bureau
     """
     rows = connection.execute(
         sa.text(
-            "SELECT nr, month, status, at FROM credit.bureau_correction WHERE nr = ANY (:numbers)"
-            " ORDER BY at, id"
+            "SELECT nr, month, status, after_period FROM credit.bureau_correction"
+            " WHERE nr = ANY (:numbers) ORDER BY at, id"
         ),
         {"numbers": list(numbers)},
     )
-    return [
-        Correction(row.nr, row.month, row.status, told_by is None or row.at > told_by)
-        for row in rows
-    ]
+    return [Correction(row.nr, row.month, row.status, row.after_period == newest) for row in rows]
 
 
 def add_delivery(

@@ -98,11 +98,14 @@ CREATE TABLE credit.bureau_correction (
     nr bigint NOT NULL REFERENCES credit.loan (nr),
     month text CHECK (month ~ '^[0-9]{4}-(0[1-9]|1[0-2])$'),
     status text CHECK (status ~ '^[N1-7CG#*]$'),
+    after_period text REFERENCES credit.bureau_file,
     cause text NOT NULL CHECK (cause ~ '^[a-z_]+:.'),
     at timestamptz NOT NULL,
     by text NOT NULL CHECK (by <> ''),
     CHECK ((month IS NULL) = (status IS NULL))
 );
+COMMENT ON COLUMN credit.bureau_correction.after_period IS
+    'the newest file when it was made: the next one is the first to tell it';
 COMMENT ON COLUMN credit.bureau_correction.month IS
     'which month of the history says another status from now on; null: the account is deleted';
 CREATE INDEX bureau_correction_by_loan ON credit.bureau_correction (nr, at);
