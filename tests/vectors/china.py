@@ -9,12 +9,11 @@ from functools import partial
 from typing import Any
 
 from steelyard.cashflows.model.disclosure import disclose, fee_to_rate
-from steelyard.cashflows.model.plan import plan
 from steelyard.cashflows.model.standing import RowKind
 from steelyard.cashflows.model.terms import InterestOn, Method, Terms
 from steelyard.credit.model.caps import lpr_cap
 from steelyard.credit.model.classification import category_of_days
-from tests.vectors.schedules import check_rows
+from tests.vectors.schedules import check_rows, planned
 from tests.vectors.tables import (
     Case,
     NotUnderstood,
@@ -68,7 +67,7 @@ def check_schedule(case: Table) -> None:
         int(case["n"]),
         case["start"],
     )
-    made = plan(terms)
+    made = planned(terms)
     check_rows(made.rows, case["rows"], exponent=2, is_partial=False)
     if case.get("total_interest") is not None:
         assert sum(row.interest_minor for row in made.rows) == minor(case["total_interest"])
@@ -96,7 +95,7 @@ def check_known(case: Table) -> None:
     principal = int(Decimal(found["millions"]) * 10**8)
     months = 12 * int(found["years"])
     terms = _terms(found["kind"], principal, found["percent"], months, "2024-01-01")
-    rows = [row for row in plan(terms).rows if row.kind is RowKind.INSTALMENT]
+    rows = [row for row in planned(terms).rows if row.kind is RowKind.INSTALMENT]
     rate = terms.rate / 12
     grown = (1 + rate) ** months
     exact = {
