@@ -218,7 +218,7 @@ def life_in(house: House) -> type[RuleBasedStateMachine]:
 def live(store: Store, *, lives: int, steps: int) -> None:
     house = open_house(store)
     try:
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             life_in(house),
             settings=settings(
                 max_examples=lives,
