@@ -60,6 +60,7 @@ def routers() -> tuple[APIRouter, ...]:
     """Return the routes of every room, the hot one first."""
     from steelyard.cases.http import router as of_cases
     from steelyard.credit.http import close_router as of_day_close
+    from steelyard.credit.http import loan_router as of_loans
     from steelyard.decisions.http import ask_router as of_asking
     from steelyard.decisions.http import list_router as of_lists
     from steelyard.decisions.http import model_router as of_models
@@ -86,6 +87,7 @@ def routers() -> tuple[APIRouter, ...]:
         of_features,
         of_cases,
         of_experiments,
+        of_loans,
         of_day_close,
         of_simulation,
     )

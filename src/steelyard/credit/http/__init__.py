@@ -1,6 +1,7 @@
 """Routes of credit."""
 
 from steelyard.credit.http.close import router as close_router
+from steelyard.credit.http.loans import router as loan_router
 from steelyard.credit.http.portfolio import router as portfolio_router
 
-__all__ = ["close_router", "portfolio_router"]
+__all__ = ["close_router", "loan_router", "portfolio_router"]
