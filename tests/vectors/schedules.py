@@ -44,13 +44,18 @@ _SCHEDULE_START = (
     "schedule_start_date", "schedule_start", "schedule_start_on", "start_date", "period_start",
     "schedule_generation_start_date", "seed_date",
 )  # fmt: skip
+_RECALCULATES = (
+    "interest_recalculation", "recalculation", "preclose_strategy", "preclosure_strategy",
+    "pre_closure_interest", "payoff_strategy", "rest_frequency",
+)  # fmt: skip
 _CASE = {"id", "kind", "engine", "source", "input", "expected", "note"}
 _INPUT = {
     "principal", "nominal_rate_percent", "rate_period", "number_of_installments", "repay_every",
     "frequency", "disbursement_date", "day_count", "amortisation", "interest_type",
     "interest_calculation_period", "installment_multiple_of", "grace_on_principal",
     "grace_on_interest", "interest_free_periods", "down_payment_percent", "events",
-    "currency_decimals", "rows_partial", "month_end", "note", *_FIRST_DUE, *_SCHEDULE_START,
+    "currency_decimals", "rows_partial", "month_end", *_FIRST_DUE, *_SCHEDULE_START,
+    *_RECALCULATES,
 }  # fmt: skip
 _EXPECTED = {
     "rows", "total_interest", "total_principal", "total_due", "total", "emi", "instalment",
@@ -225,26 +230,39 @@ def event_of(seq: int, given: Table, terms: Terms, case: Table) -> happened.Any 
     if kind in ("repay", "repayment", "down_payment"):
         return happened.Repaid(seq=seq, on=on, amount_minor=minor(given["amount"], exponent))
     if kind in ("payoff", "prepay", "preclose"):
-        words = f"{case['id']} {given}".upper()
+        how = [case["input"].get(name) for name in _RECALCULATES]
+        words = f"{case['id']} {given} {how}".upper()
         until = PayoffUntil.PERIOD_END if _OVERPAYS in words else PayoffUntil.DAY
         amount = minor(given.get("amount", given.get("expected_amount")), exponent)
         return happened.PaidOff(seq=seq, on=on, amount_minor=amount, until=until)
     if kind in ("re_age", "reage"):
-        count, _, word = str(given.get("frequency", "1 MONTHS")).partition(" ")
-        return happened.ReAged(
-            seq=seq,
-            on=on,
-            first_due_on=day(given["start"]),
-            instalments=int(given.get("installments", given.get("instalments", 0))),
-            every=int(count),
-            unit=_UNITS[word.upper()],
-        )
+        return _re_aged(seq, given)
     if kind in ("extend", "add_installments", "extra_terms"):
         added = given.get("installments", given.get("extra_terms", 0))
         return happened.Extended(seq=seq, on=on, instalments=int(added))
     if kind in ("interest_pause", "pause_interest"):
         return happened.InterestPaused(seq=seq, on=on, until=day(given["until"]))
     raise NotUnderstood(f"event {given}")
+
+
+def _re_aged(seq: int, given: Table) -> happened.ReAged:
+    """Return a re-age; its distance is `1 MONTHS`, or a number and a unit in two fields."""
+    text = str(given.get("frequency", given.get("frequency_type", "MONTHS"))).upper()
+    number = re.search(r"\d+", text)
+    every = number[0] if number else given.get("frequency_number", given.get("repay_every", 1))
+    unit = next((unit for word, unit in _UNITS.items() if word.rstrip("S") in text), None)
+    first = given.get("start", given.get("start_date", given.get("first_due")))
+    count = given.get("installments", given.get("instalments", given.get("number_of_installments")))
+    if unit is None or first is None or count is None:
+        raise NotUnderstood(f"re-age {given}")
+    return happened.ReAged(
+        seq=seq,
+        on=_on(given),
+        first_due_on=day(first),
+        instalments=int(count),
+        every=int(every) * (12 if "YEAR" in text else 1),
+        unit=unit,
+    )
 
 
 def _moved(seq: int, given: Table, terms: Terms) -> happened.DueDatesMoved:

@@ -47,9 +47,20 @@ def named(found: Any, prefix: str) -> Iterator[tuple[str, Table]]:
         yield f"{prefix}[{label}]", case
 
 
+_SAYS_WHENCE = re.compile(
+    r"(note|comment|remark|url|link|title|label|source|origin|confidence|licen[cs]e|method|doc"
+    r"|library|curo|ffiec|author|ref|page|extracted|covers|group|published_answer)(_|$)"
+)
+"""Fields that say where a case comes from, and change nothing of it."""
+
+
 def only(case: Table, known: set[str], where: str) -> None:
     """Refuse a case with a field that says something the runner would pass over."""
-    extra = {key: value for key, value in case.items() if key not in known and not _empty(value)}
+    extra = {
+        key: value
+        for key, value in case.items()
+        if key not in known and not _empty(value) and not _SAYS_WHENCE.match(key)
+    }
     if extra:
         raise NotUnderstood(f"{where}: no meaning is known for {extra}")
 
@@ -83,6 +94,16 @@ def day(text: object) -> date:
 def is_day(value: object) -> bool:
     """Return whether a value is a date in words."""
     return isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) is not None
+
+
+def tolerance_of(case: Table) -> float | None:
+    """Return the tolerance that a case asks for, in a field of its own or in words."""
+    for name in ("tolerance", "abs_tol", "tolerance_percent"):
+        if case.get(name) is not None:
+            return float(case[name])
+    words = f"{case.get('published_answer_confidence', '')} {case.get('note', '')}"
+    found = re.search(r"tolerance (?:of )?(\d*\.\d+)", words)
+    return float(found[1]) if found else None
 
 
 def digits(published: object) -> int:
