@@ -29,11 +29,11 @@ class AnnualRateIsOverCap(Refusal):
     kind = RefusalKind.INVALID
     en = (
         "All costs are {rate_percent} % a year ({measure}); on {on} the most is {cap_percent} % "
-        "for a {lender} lender ({source})."
+        "for a {lender} lender."
     )
     zh = (
-        "综合年化成本为 {rate_percent}%（{measure_zh}），"
-        "{on} 适用的上限为 {cap_percent}%（{source_zh}）。"
+        "综合年化成本（{measure}）为 {rate_percent}%，"
+        "{on} 适用于 {lender} 类出借人的上限为 {cap_percent}%。"
     )
 
 
@@ -80,7 +80,6 @@ class Measure(StrEnum):
 
 _SHOWN: Final = 4
 """Digits of a rate per one: two of a percent."""
-_WORD_ZH: Final = {Measure.SIMPLE: "单利", Measure.COMPOUND: "复利"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +216,6 @@ def hold_to_cap(cap: Cap, *, compound: Decimal, simple: Decimal) -> None:
             rate_percent=_percent(rate),
             cap_percent=_percent(cap.rate),
             measure=cap.rule.measure.value,
-            measure_zh=_WORD_ZH[cap.rule.measure],
             lender=cap.rule.lender.value,
             on=cap.on.isoformat(),
             source=cap.rule.source,
