@@ -144,6 +144,8 @@ def _provided(
     unit: UnitOfWork, day: ClosingDay, loans: LoanColumns, rows: RowColumns
 ) -> LoanColumns:
     """Return the loans with their provision, and with the effective rate of new ones."""
+    if not len(loans.nr):
+        return loans  # a lender who has lent nothing yet has no pools either
     unknown = loans.eir_bp == columns.NONE
     if unknown.any():
         terms = table.read_terms(unit.driver, loans.nr[unknown])
