@@ -17,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,21 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from cashflows_peer import DRESSED, INSTALMENTS, PLAIN, PRODUCTS, book, decimal_schedule
 from steelyard.cashflows import plan
-from steelyard.cashflows.model.columns import ScheduleColumns, TermsColumns, plan_columns
+from steelyard.cashflows.model.columns import (
+    TermsColumns,
+    day_number,
+    earned_columns,
+    outstanding_columns,
+    plan_columns,
+)
 
 SAMPLE = 2_000
 CHECKED = 20_000
+TODAY = day_number(date(2024, 6, 30))
 
 
-def check(terms: TermsColumns, *, is_plain: bool) -> ScheduleColumns:
-    """Assert that columns, scalar engine and Decimal agree on a sample; return the columns."""
+def check(terms: TermsColumns, *, is_plain: bool) -> None:
+    """Assert that columns, scalar engine and Decimal agree on a sample."""
     sample = terms[:CHECKED]
     made = plan_columns(sample)
     for place in range(len(sample)):
@@ -45,7 +53,6 @@ def check(terms: TermsColumns, *, is_plain: bool) -> ScheduleColumns:
                 for row in found.rows
             ]
             assert rows == decimal_schedule(one), one
-    return made
 
 
 def by_scalar(terms: TermsColumns) -> str:
@@ -85,10 +92,13 @@ def run(quick: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
         check(terms, is_plain="dressed" not in name)
     equal, mixed, dressed = books.values()
     counted = "; ".join(f"{name[9:]}: {by_scalar(terms)}" for name, terms in books.items())
+    made = plan_columns(mixed)
     sample = [mixed.terms_at(place) for place in range(SAMPLE)]
     odd = [dressed.terms_at(place) for place in range(SAMPLE)]
     ways: list[tuple[str, int, Callable[[], Any]]] = [
         *((name, loans, lambda terms=terms: plan_columns(terms)) for name, terms in books.items()),
+        ("principal outstanding on a day", loans, lambda: outstanding_columns(made, TODAY)),
+        ("interest earned on a day", loans, lambda: earned_columns(made, TODAY)),
         ("annuity formula, float64", loans, lambda: annuity(equal)),
         ("scalar, 6 x 4", SAMPLE, lambda: [plan(one) for one in sample]),
         ("scalar, dressed", SAMPLE, lambda: [plan(one) for one in odd]),

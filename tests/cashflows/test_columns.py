@@ -99,6 +99,23 @@ def test_a_mixed_book_keeps_its_order(shapes: list[Terms], order: Random) -> Non
     assert half.plan_at(0) == plan(contracts[len(book) // 2])
 
 
+def test_columns_that_no_terms_could_make_are_a_fault() -> None:
+    book = TermsColumns.of([replace(BASE, grace_principal=3, first_due_on=date(2024, 2, 20))] * 2)
+    wrong: list[dict[str, object]] = [
+        {"template": book.template + 1},
+        {"template": book.template[:1]},
+        {"principal_minor": book.principal_minor * 0},
+        {"instalments": book.instalments * 0 + 3},
+        {"instalments": book.instalments + 1_200},
+        {"rate": -book.rate},
+        {"rate_exponent": book.rate_exponent + 16},
+        {"first_due_on": book.start_on},
+    ]
+    for one in wrong:
+        with pytest.raises(AssertionError):
+            replace(book, **one)  # type: ignore[arg-type]
+
+
 def test_no_contracts_have_no_rows() -> None:
     made = plan_columns(TermsColumns.of([]))
     assert len(made) == len(made.due_on) == made.by_scalar == 0
@@ -134,6 +151,14 @@ def test_what_the_columns_cannot_hold_goes_to_the_scalar_engine_and_is_counted()
         replace(BASE, start_on=date(1899, 12, 31)),
         replace(BASE, start_on=date(2299, 6, 30)),
         replace(BASE, part_multiple_minor=10**12),
+        replace(
+            BASE,
+            principal_minor=100,
+            instalments=36,
+            rate=Decimal("99.999999999999"),
+            interest_on=InterestOn.ORIGINAL,
+            day_count=DayCount.ACT_ACT_ISDA,
+        ),
         replace(BASE, down_payment=Decimal("0.12345678901234567890123")),
     ]
     for one in ways:

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from steelyard.cashflows.model.columns_dates import Days, date_of, day_number
 from steelyard.cashflows.model.columns_exact import Minor
 from steelyard.cashflows.model.columns_periods import NO_DAY, Lot
-from steelyard.cashflows.model.terms import Terms
+from steelyard.cashflows.model.terms import MAX_INSTALMENTS, MAX_PRINCIPAL_MINOR, Terms
 
 LOT_SIZE: Final = 4_096
 """Contracts that are planned together: their columns stay in the cache of a core."""
 OWN_RATE: Final = -1
 """Stands for a rate that no column holds exactly: it is the template's."""
-_MAX_SCALE: Final = 15
+MAX_EXPONENT: Final = 15
+"""Decimals of a rate that the columns hold."""
 _SHAPE: Final = attrgetter(
     "currency", "every", "unit", "month_end", "calendar", "holiday", "interest_to_due", "rate_per",
     "method", "interest_on", "day_count", "rounding", "refine_instalment",
@@ -55,8 +56,15 @@ class TermsColumns:
     rate_exponent: NDArray[np.int8]
 
     def __post_init__(self) -> None:
-        columns = self._columns()
-        assert all(one.shape == (len(self),) for one in columns), "columns are of one length"
+        assert all(one.shape == (len(self),) for one in self._columns()), "columns are of a length"
+        kept = np.arange(len(self.templates))
+        assert np.isin(self.template, kept).all(), "a contract has a template"
+        assert _within(self.principal_minor, 1, MAX_PRINCIPAL_MINOR), "amounts are as terms allow"
+        assert _within(self.instalments, 1, MAX_INSTALMENTS), "instalments are as terms allow"
+        assert _within(self.rate_exponent, OWN_RATE, MAX_EXPONENT), "rates are decimals"
+        assert _within(self.rate, 0, 10 ** (MAX_EXPONENT + 2)), "rates are as terms allow"
+        is_named = self.first_due_on != NO_DAY
+        assert (self.first_due_on[is_named] > self.start_on[is_named]).all(), "starts come first"
         for at, one in enumerate(self.templates):
             least = max(one.grace_principal + 1, one.grace_interest + 1, one.interest_free)
             chosen = self.instalments[self.template == at]
@@ -157,6 +165,11 @@ class TermsColumns:
                 self.first_due_on, self.rate, self.rate_exponent)  # fmt: skip
 
 
+def _within(column: NDArray[np.signedinteger], least: int, most: int) -> bool:
+    """Return whether all of a column lies within bounds, both included."""
+    return not len(column) or bool(column.min() >= least and column.max() <= most)
+
+
 def _scaled(rate: Decimal) -> tuple[int, int]:
     """Return a rate as a whole number of a power of ten, and the power."""
     _, digits, power = rate.as_tuple()
@@ -166,6 +179,6 @@ def _scaled(rate: Decimal) -> tuple[int, int]:
         number, power = number * 10**power, 0
     while power < 0 and number % 10 == 0:
         number, power = number // 10, power + 1
-    if power < -_MAX_SCALE or number >= 10**_MAX_SCALE:
+    if power < -MAX_EXPONENT or number >= 10**MAX_EXPONENT:
         return 0, OWN_RATE
     return number, -power
