@@ -129,8 +129,8 @@ def principals(
         rows = connection.execute(
             sa.text(
                 "SELECT s.nr, s.principal_own_minor FROM credit.standing s"
-                " JOIN credit.pool p ON p.id = s.pool"
-                " WHERE p.currency = :currency AND s.nr > :after ORDER BY s.nr LIMIT :size"
+                " WHERE s.pool = ANY (ARRAY(SELECT id FROM credit.pool WHERE currency = :currency))"
+                " AND s.nr > :after ORDER BY s.nr LIMIT :size"
             ),
             {"currency": currency, "after": after, "size": size},
         ).all()
