@@ -412,9 +412,10 @@ def measure(size: int, many: int, how: How) -> dict[str, Any]:
         before = DAY - timedelta(days=1)
         assert dayclose.close_day(here.database, before, how=How(check=False)).is_closed
         multiply(here, many, size)
-        settle_pools(here)
         with here.connect() as connection:
             connection.execute("VACUUM ANALYZE")
+        settle_pools(here)
+        with here.connect() as connection:
             connection.execute("CHECKPOINT")
         with here.database.reading() as connection:
             assert books.check(connection).holds
