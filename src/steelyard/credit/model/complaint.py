@@ -82,6 +82,14 @@ class AnswerIsMalformed(Refusal):
     zh = "答复的 {field} 有误：{why}。"
 
 
+class NoApprovalIsNeeded(Refusal):
+    """One person gives this answer."""
+
+    kind = RefusalKind.CONFLICT
+    en = "Matter {matter} is answered so by one person; no approval is asked for."
+    zh = "诉求 {matter} 的该答复无需第二人审批。"
+
+
 class EvidenceIsNeeded(Refusal):
     """The answer needs evidence that is not there yet."""
 

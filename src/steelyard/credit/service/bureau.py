@@ -77,6 +77,7 @@ __all__ = [
     "poll",
     "poll_bureau",
     "poll_unsettled",
+    "read_inquiry",
     "record",
     "report_for",
 ]
@@ -277,6 +278,19 @@ def poll_bureau(context: JobContext) -> None:
         poll_unsettled(context.database, context.platform.keyring, bureau)
 
 
+def read_inquiry(connection: sa.Connection, inquiry: UUID) -> Inquiry:
+    """Return an inquiry.
+
+    Refusals
+    --------
+    inquiry_is_unknown
+    """
+    found = table.find(connection, inquiry)
+    if found is None:
+        raise InquiryIsUnknown(inquiry=inquiry)
+    return found
+
+
 def inquiries_of(connection: sa.Connection, party: UUID) -> tuple[Inquiry, ...]:
     """Return the inquiries about a party, newest first, at most 50."""
     return tuple(table.of_party(connection, party))
@@ -294,9 +308,7 @@ def known_of(connection: sa.Connection, inquiry: UUID, *, days: int = VALID_DAYS
     --------
     inquiry_is_unknown
     """
-    found = table.find(connection, inquiry)
-    if found is None:
-        raise InquiryIsUnknown(inquiry=inquiry)
+    found = read_inquiry(connection, inquiry)
     return known_by(found, table.evidence(connection, inquiry), days=days)
 
 

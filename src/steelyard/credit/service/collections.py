@@ -104,6 +104,7 @@ class NewContact:
     ----------
     template : sent through the gateway; None where a person speaks himself
     result : what came of it, where that is known at once
+    id : of the contact; the same id again is the same contact
     """
 
     loan: UUID
@@ -111,6 +112,7 @@ class NewContact:
     is_ours: bool = True
     template: str | None = None
     result: ContactResult | None = None
+    id: UUID | None = None
 
 
 # Contacts of people
@@ -152,6 +154,10 @@ def contact(
 def _make(unit: UnitOfWork, new: NewContact, refused: str | None = None) -> Contact:
     loan = loan_table.read(unit.connection, new.loan)
     table.hold_parties(unit.connection, [loan.party])
+    if new.id is not None and refused is None:
+        known = table.find_contact(unit.connection, new.id)
+        if known is not None:
+            return known
     present = table.open_episode(unit.connection, loan.nr)
     if present is None:
         raise EpisodeIsUnknown(loan=loan.nr)
@@ -159,7 +165,7 @@ def _make(unit: UnitOfWork, new: NewContact, refused: str | None = None) -> Cont
     if new.is_ours and refused is None:
         check_contact(situation, new.channel, unit.now)
     made = Contact(
-        id=unit.new_id(),
+        id=new.id if new.id is not None and refused is None else unit.new_id(),
         nr=loan.nr,
         party=loan.party,
         episode=present.episode.id,

@@ -35,6 +35,7 @@ from steelyard.credit.model.complaint import (
     MatterIsUnknown,
     MatterKind,
     MatterOutcome,
+    NoApprovalIsNeeded,
     check_answer,
     due_on,
     follows,
@@ -70,6 +71,7 @@ __all__ = [
     "MatterKind",
     "MatterOutcome",
     "NewMatter",
+    "NoApprovalIsNeeded",
     "answer",
     "attach",
     "attach_contract",
@@ -340,10 +342,11 @@ def propose(unit: UnitOfWork, matter: UUID, answer: MatterAnswer) -> approvals.A
     Refusals
     --------
     matter_is_unknown, matter_is_answered, answer_is_malformed, evidence_is_needed
-    and, of a waiver, those of `changes.change`
+    no_approval_is_needed, and, of a waiver, those of `changes.change`
     """
     present = _answerable(unit, matter, answer)
-    assert needs_approval(present.kind, answer), "one person answers"
+    if not needs_approval(present.kind, answer):
+        raise NoApprovalIsNeeded(matter=matter)
     if answer.waived_minor:
         loan = _loan_of(unit.connection, present)
         return changes.request(unit, loan.id, _waiver(answer))

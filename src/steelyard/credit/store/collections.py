@@ -275,6 +275,12 @@ def insert_contact(connection: sa.Connection, contact: Contact) -> bool:
     return done.rowcount == 1
 
 
+def find_contact(connection: sa.Connection, contact: UUID) -> Contact | None:
+    """Return a contact with its result, None where there is none."""
+    row = connection.execute(sa.text(f"{_CONTACT} WHERE c.id = :id"), {"id": contact}).one_or_none()
+    return None if row is None else _contact(row)
+
+
 def read_contact(connection: sa.Connection, contact: UUID) -> Contact:
     """Return a contact with its result.
 
@@ -282,10 +288,10 @@ def read_contact(connection: sa.Connection, contact: UUID) -> Contact:
     --------
     contact_is_unknown
     """
-    row = connection.execute(sa.text(f"{_CONTACT} WHERE c.id = :id"), {"id": contact}).one_or_none()
-    if row is None:
+    found = find_contact(connection, contact)
+    if found is None:
         raise ContactIsUnknown(contact=contact)
-    return _contact(row)
+    return found
 
 
 def contacts_of(connection: sa.Connection, nr: int, *, limit: int) -> list[Contact]:
