@@ -95,6 +95,69 @@ def test_a_flat_fee_for_two_weeks_is_a_high_rate() -> None:
     assert cost.compound == Decimal("0.296177")
 
 
+def test_a_tenth_for_a_day_has_a_rate_that_is_shown_not_refused() -> None:
+    fee = Fee(code="advance", when=FeeWhen.LAST, rate=Decimal("0.1"))
+    cost = disclose(
+        terms(
+            principal_minor=100_000, instalments=1, every=1, unit=Unit.DAY, rate=Decimal(0),
+            fees=(fee,),
+        )
+    )  # fmt: skip
+    assert cost.simple == Decimal("36.500000")
+    assert float(cost.compound) == pytest.approx(1.1**365, rel=1e-9)
+
+
+fees = st.builds(
+    Fee,
+    code=st.just("fee"),
+    when=st.sampled_from(FeeWhen),
+    amount_minor=st.integers(0, 50_000),
+    rate=st.decimals(0, Decimal("0.2"), places=3),
+    of=st.sampled_from(FeeOf),
+)
+
+
+@given(
+    st.sampled_from(Method),
+    st.sampled_from(InterestOn),
+    st.sampled_from(Unit),
+    st.integers(1, 24),
+    st.integers(1, 3),
+    st.decimals(0, 1, places=3),
+    st.lists(fees, max_size=3),
+    st.sampled_from([None, Decimal("0.2")]),
+)
+def test_every_contract_has_its_cost_and_every_fee_raises_it(
+    method: Method,
+    interest_on: InterestOn,
+    unit: Unit,
+    count: int,
+    every: int,
+    rate: Decimal,
+    charged: list[Fee],
+    down: Decimal | None,
+) -> None:
+    made = terms(
+        method=method, interest_on=interest_on, unit=unit, instalments=count, every=every,
+        rate=rate, fees=tuple(charged), down_payment=down,
+        principal_share=Decimal("0.04") if method is Method.FIXED_PRINCIPAL else None,
+    )  # fmt: skip
+    if sum(row.total_minor for row in plan(made).rows if row.due_on == START) >= 1_200_000:
+        return
+    cost = disclose(made, methods=tuple(RateMethod))
+    assert cost.cost_minor == cost.interest_minor + cost.fee_minor
+    assert cost.compound >= cost.simple >= 0
+    assert sum(one.total_minor for one in cost.periods) == (
+        cost.principal_minor + cost.down_payment_minor + cost.cost_minor
+    )
+    bare = disclose(terms(**{
+        "method": method, "interest_on": interest_on, "unit": unit, "instalments": count,
+        "every": every, "rate": rate, "down_payment": down,
+        "principal_share": made.principal_share,
+    }))  # fmt: skip
+    assert cost.compound >= bare.compound
+
+
 def test_simple_and_compound_are_called_so_in_both_languages() -> None:
     compound, simple = disclose(terms()).rates
     assert ("compound" in compound.en, "复利" in compound.zh) == (True, True)
@@ -172,8 +235,8 @@ def test_the_rate_of_a_contract_without_fees_is_the_rate_it_names(
 def test_a_dated_rate_repays_to_the_day(lent: int, days: int, more: int) -> None:
     start = date(2020, 1, 1)
     end = date.fromordinal(start.toordinal() + days)
-    if 365 / days * math.log1p(more / lent) > 19:
-        # Hundreds of millions of times a year: refused as beyond what is searched.
+    if 365 / days * math.log1p(more / lent) > 99:
+        # 10^43 times a year: refused as beyond what is searched.
         return
     found = annualised([Flow(start, lent)], [Flow(end, lent + more)])
     grown = (lent + more) / lent

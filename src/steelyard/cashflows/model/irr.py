@@ -17,9 +17,12 @@ from typing import Final, NamedTuple
 
 from steelyard.kernel import Refusal, RefusalKind
 
-_WIDEST: Final = 20.0
-"""Of ``ln(1 + rate)`` either way: 485 million times in a period, or all but two in a thousand
-million lost."""
+_LOWEST: Final = -20.0
+"""Of ``ln(1 + rate)``: all but two in a thousand million lost."""
+_HIGHEST: Final = 100.0
+"""A tenth for one day is 10^15 times a year: true, and to be refused by a cap, not here."""
+_SEARCHED: Final = 20.0
+"""Where several rates are looked for, either way."""
 _STEP: Final = 0.05
 _CLOSE: Final = 4e-16
 _TRIES: Final = 200
@@ -139,7 +142,7 @@ def _why_none(points: Sequence[Point]) -> str:
     signs = {one.amount > 0 for one in points if one.amount != 0}
     if len(signs) < 2:
         return "money moves one way only"
-    return "their worth has the same sign at every rate from -99.9999998 % to 485,165,194 times"
+    return "their worth has the same sign at every rate that is searched"
 
 
 def _worth(points: Sequence[Point]) -> Callable[[float], float]:
@@ -158,23 +161,19 @@ def _worth(points: Sequence[Point]) -> Callable[[float], float]:
 
 def _bracketed(value: Callable[[float], float]) -> tuple[float, ...]:
     """Return the zero of a function that has at most one."""
-    low = high = 0.0
-    at_low = at_high = value(0.0)
-    reach = _STEP
-    while high < _WIDEST:
-        if at_low * value(-reach) <= 0:
-            return (root(value, -reach, low),)
-        if at_high * value(reach) <= 0:
-            return (root(value, high, reach),)
-        low, high = -reach, reach
-        at_low, at_high = value(low), value(high)
-        reach = min(2 * reach, _WIDEST)
+    for sign, widest in ((1, _HIGHEST), (-1, -_LOWEST)):
+        near, at_near, reach = 0.0, value(0.0), _STEP
+        while near < widest:
+            at_far = value(sign * reach)
+            if at_near * at_far <= 0:
+                return (root(value, sign * near, sign * reach),)
+            near, at_near, reach = reach, at_far, min(2 * reach, widest)
     return ()
 
 
 def _searched(value: Callable[[float], float]) -> tuple[float, ...]:
     """Return the zeros of a function over the whole range: changes of sign, and turns between."""
-    steps = round(_WIDEST / _STEP)
+    steps = round(_SEARCHED / _STEP)
     marks = [_STEP * k for k in range(-steps, steps + 1)]
     values = [value(u) for u in marks]
     found: list[float] = []
