@@ -63,6 +63,11 @@ TAGS: Final = (
         "Trained models and scorecards with their cards; a second person lets policies use them.",
         "模型：训练完成的模型与评分卡及其模型卡，经第二人批准后供策略使用。",
     ),
+    (
+        "credit",
+        "Consumer credit: products, applications, loans, their books and what follows.",
+        "消费信贷：产品、申请、贷款、账务与贷后。",
+    ),
     ("cases", "One work queue for people, with its history.", "案件：人工处理的统一队列与历史。"),
     (
         "experiments",
