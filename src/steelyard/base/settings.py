@@ -55,6 +55,8 @@ class Settings:
     workers : HTTP processes (`STEELYARD_WORKERS`)
     data : folder of data sets for imports and tests (`STEELYARD_DATA`)
     identity_provider : address of the identity provider (`STEELYARD_IDENTITY_PROVIDER`), or None
+    credit_bureau : address of the credit bureau (`STEELYARD_CREDIT_BUREAU`), or None
+    message_gateway : address of the message gateway (`STEELYARD_MESSAGE_GATEWAY`), or None
     log_level, log_format : least level that is logged (`STEELYARD_LOG_LEVEL`), as json or text
         (`STEELYARD_LOG_FORMAT`)
     """
@@ -70,6 +72,8 @@ class Settings:
     workers: int = 2
     data: Path = Path("../shared/data")
     identity_provider: str | None = None
+    credit_bureau: str | None = None
+    message_gateway: str | None = None
     log_level: str = "INFO"
     log_format: str = "text"
 
@@ -135,6 +139,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         workers=number("STEELYARD_WORKERS", 2, low=1, high=64),
         data=Path(env.get("STEELYARD_DATA") or "../shared/data"),
         identity_provider=env.get("STEELYARD_IDENTITY_PROVIDER") or None,
+        credit_bureau=address("STEELYARD_CREDIT_BUREAU"),
+        message_gateway=address("STEELYARD_MESSAGE_GATEWAY"),
         log_level=choice("STEELYARD_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         log_format=choice("STEELYARD_LOG_FORMAT", "text", ("text", "json")),
     )

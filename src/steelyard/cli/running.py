@@ -264,6 +264,7 @@ def _start(
         arguments = ("--host", settings.host, "--port", str(port))
         module = "steelyard.parties.providers.simulated"
         supervisor.start(Child("identity provider", module, arguments, is_quiet=True))
+    _start_outside(supervisor, settings, environment)
     supervisor.start(Child("jobs", "steelyard.web.worker", environment=environment))
     for number in (1, 2):  # the owner, and who stands by to take over
         supervisor.start(
@@ -280,6 +281,27 @@ def _start(
                 passed=(descriptor,),
             )
         )
+
+
+def _start_outside(supervisor: Supervisor, settings: Settings, environment: dict[str, str]) -> None:
+    """Start the simulated bureau and gateway where nobody named real ones."""
+    outside = (
+        ("credit bureau", "STEELYARD_CREDIT_BUREAU", settings.credit_bureau, "bureau"),
+        ("message gateway", "STEELYARD_MESSAGE_GATEWAY", settings.message_gateway, "gateway"),
+    )
+    for name, variable, known, module in outside:
+        if known is not None or settings.in_production:
+            continue
+        port = _free_port(settings.host)
+        environment[variable] = f"http://{settings.host}:{port}"
+        arguments = (
+            *("--host", settings.host, "--port", str(port)),
+            *("--store", str(settings.home / f"{module}.sqlite")),
+        )
+        child = Child(
+            name, f"steelyard.credit.providers.simulated_{module}", arguments, is_quiet=True
+        )
+        supervisor.start(child)
 
 
 def _free_port(host: str) -> int:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from steelyard.kernel import door
 
 if TYPE_CHECKING:
+    from steelyard.credit.providers.bureau_http import HttpCreditBureau
+    from steelyard.credit.providers.gateway_http import HttpMessageGateway
     from steelyard.credit.service import (
         books,
         bureau,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
         lines,
         loans,
         messages,
+        monitoring,
         origination,
         outside_facts,
         portfolio,
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "HttpCreditBureau",
+    "HttpMessageGateway",
     "books",
     "bureau",
     "bureau_files",
@@ -52,6 +57,7 @@ __all__ = [
     "lines",
     "loans",
     "messages",
+    "monitoring",
     "origination",
     "outside_facts",
     "portfolio",
@@ -78,6 +84,7 @@ _GROUPS = {
     "lines": "service.lines",
     "loans": "service.loans",
     "messages": "service.messages",
+    "monitoring": "service.monitoring",
     "origination": "service.origination",
     "outside_facts": "service.outside_facts",
     "portfolio": "service.portfolio",
@@ -88,4 +95,9 @@ _GROUPS = {
     "whatif": "service.whatif",
 }
 
-__getattr__ = door(__name__, _GROUPS)
+_VALUES = {
+    "HttpCreditBureau": "providers.bureau_http",
+    "HttpMessageGateway": "providers.gateway_http",
+}
+
+__getattr__ = door(__name__, _GROUPS, _VALUES)

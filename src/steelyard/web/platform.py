@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from steelyard.base import Database, Gate, RealClock, Settings, StoredBusinessClock
 from steelyard.base.crypto import Keyring
@@ -14,11 +15,15 @@ from steelyard.base.jobs.store import watch_jobs
 from steelyard.base.postgres import EmbeddedPostgres, bootstrap
 from steelyard.base.schema import SchemaIsBehind, migrate, revisions
 from steelyard.base.telemetry.metrics import watch_gauge
+from steelyard.credit import HttpCreditBureau, HttpMessageGateway
 from steelyard.decisions import asking
 from steelyard.events import PostgresFactLog, operation
 from steelyard.features import KINDS
 from steelyard.ledger import GroupCommit
 from steelyard.parties import HttpIdentityProvider, IdentityProvider, RequestVerifier
+
+if TYPE_CHECKING:
+    from steelyard.credit import bureau, messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ class SteelyardPlatform:
     Attributes
     ----------
     identity_provider : asked who somebody is; None where `STEELYARD_IDENTITY_PROVIDER` names none
+    credit_bureau : knows what people owe; None where `STEELYARD_CREDIT_BUREAU` names none
+    message_gateway : sends messages; None where `STEELYARD_MESSAGE_GATEWAY` names none
     ledger_queue : the hot path into the books, by group commit
     decision_owner : asks the process that decides
     """
@@ -101,6 +108,8 @@ class SteelyardPlatform:
     gate: Gate
     verifier: Verifier
     identity_provider: IdentityProvider | None
+    credit_bureau: bureau.CreditBureau | None
+    message_gateway: messages.MessageGateway | None
     ledger_queue: GroupCommit
     decision_owner: asking.OwnerClient
 
@@ -124,6 +133,13 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
         if settings.identity_provider is not None:
             provider = HttpIdentityProvider(settings.identity_provider)
             stack.callback(provider.close)
+        credit_bureau = message_gateway = None
+        if settings.credit_bureau is not None:
+            credit_bureau = HttpCreditBureau(settings.credit_bureau)
+            stack.callback(credit_bureau.close)
+        if settings.message_gateway is not None:
+            message_gateway = HttpMessageGateway(settings.message_gateway)
+            stack.callback(message_gateway.close)
         decision_owner = asking.OwnerClient(database)
         stack.callback(decision_owner.close)
         yield SteelyardPlatform(
@@ -133,6 +149,8 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
             gate=_gate(decision_owner, database),
             verifier=RequestVerifier(database, keyring, settings),
             identity_provider=provider,
+            credit_bureau=credit_bureau,
+            message_gateway=message_gateway,
             ledger_queue=stack.enter_context(GroupCommit(database)),
             decision_owner=decision_owner,
         )

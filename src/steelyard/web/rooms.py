@@ -33,7 +33,16 @@ ROOMS = (
     simulation,
     imports,
 )
-LOADED = (simulation.cards, simulation.reports, credit.facts, credit.close_facts)
+LOADED = (
+    simulation.cards,
+    simulation.reports,
+    credit.facts,
+    credit.close_facts,
+    credit.outside_facts,
+    credit.collecting,
+    credit.complaints,
+    credit.hardship,
+)
 """What a door loads when it is asked for, and whose facts have to be entered from the start."""
 JOBS = (
     upkeep.forget_old_answers,
@@ -47,6 +56,9 @@ JOBS = (
     decisions.upkeep.observe_challenges,
     decisions.upkeep.close_overdue,
     credit.upkeep.close_days,
+    credit.bureau.poll_bureau,
+    credit.messages.poll_messages,
+    credit.collecting.collect_late_loans,
 )
 CONSUMERS: tuple[events.Consumer, ...] = (
     parties.account_owners,
@@ -59,7 +71,9 @@ CONSUMERS: tuple[events.Consumer, ...] = (
 def routers() -> tuple[APIRouter, ...]:
     """Return the routes of every room, the hot one first."""
     from steelyard.cases.http import router as of_cases
+    from steelyard.credit.http import bureau_router as of_bureau
     from steelyard.credit.http import close_router as of_day_close
+    from steelyard.credit.http import collection_router as of_collections
     from steelyard.credit.http import loan_router as of_loans
     from steelyard.decisions.http import ask_router as of_asking
     from steelyard.decisions.http import list_router as of_lists
@@ -89,5 +103,7 @@ def routers() -> tuple[APIRouter, ...]:
         of_experiments,
         of_loans,
         of_day_close,
+        of_bureau,
+        of_collections,
         of_simulation,
     )

@@ -273,7 +273,7 @@ def poll_unsettled(
 @job("credit.poll_bureau", schedule=Every(timedelta(minutes=1)))
 def poll_bureau(context: JobContext) -> None:
     """Ask again about inquiries that nothing settled."""
-    bureau = context.platform.credit_bureau
+    bureau = getattr(context.platform, "credit_bureau", None)
     if bureau is not None:
         poll_unsettled(context.database, context.platform.keyring, bureau)
 

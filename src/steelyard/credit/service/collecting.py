@@ -142,7 +142,11 @@ def collect_late_loans(context: JobContext) -> None:
     with context.database.reading() as connection:
         if not books.lenders(connection):
             return
-    collect(context.database, context.platform.keyring, context.platform.message_gateway)
+    collect(
+        context.database,
+        context.platform.keyring,
+        getattr(context.platform, "message_gateway", None),
+    )
 
 
 def _judge(database: Database, actor: str) -> int:

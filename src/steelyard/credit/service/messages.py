@@ -241,7 +241,7 @@ def poll_open(
 @job("credit.poll_messages", schedule=Every(timedelta(minutes=1)))
 def poll_messages(context: JobContext) -> None:
     """Ask again about messages that nothing settled."""
-    gateway = context.platform.message_gateway
+    gateway = getattr(context.platform, "message_gateway", None)
     if gateway is not None:
         poll_open(context.database, gateway)
 
