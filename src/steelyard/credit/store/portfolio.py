@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -47,6 +48,18 @@ def read_applications(connection: sa.Connection) -> Rows:
         " FROM credit.application WHERE state NOT IN ('drafted', 'consented')"
         " ORDER BY drafted_at, id",
     )
+
+
+def open_lines(connection: sa.Connection, *, after: UUID | None, limit: int) -> list[UUID]:
+    """Return the ids of open limits in their order, from behind one."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT id FROM credit.line WHERE state = 'open'"
+            " AND (CAST(:after AS uuid) IS NULL OR id > :after) ORDER BY id LIMIT :limit"
+        ),
+        {"after": after, "limit": limit},
+    )
+    return [row.id for row in rows]
 
 
 def _rows(connection: sa.Connection, statement: str) -> Rows:
