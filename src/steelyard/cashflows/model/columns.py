@@ -32,7 +32,7 @@ from steelyard.cashflows.model.columns_standing import (
     outstanding_columns,
 )
 from steelyard.cashflows.model.plan import Plan, graces, is_equal, opening_row, plan
-from steelyard.cashflows.model.terms import Fee, FeeOf, FeeWhen, Terms
+from steelyard.cashflows.model.terms import MAX_PRINCIPAL_MINOR, Fee, FeeOf, FeeWhen, Terms
 
 __all__ = [
     "NO_DAY",
@@ -192,8 +192,9 @@ def _stays_small(
     """Return for which contracts every quotient can be guessed well enough to be settled."""
     n = len(numerators)
     largest = numerators.max(axis=0) * float(n)
-    # A sum of n guesses has n more roundings than one: its error has to stay below 1 as well.
-    limit = min(float(MAX_QUOTIENT), 2.0**53 / (n + 6))
+    # A sum of n guesses has n more roundings than one: its error has to stay below 1 as well. And
+    # with the principal the interest has to stay a quotient that can be settled.
+    limit = min(float(MAX_QUOTIENT - MAX_PRINCIPAL_MINOR), 2.0**53 / (n + 6))
     small: NDArray[np.bool_] = (
         (largest < 2.0**62)
         & (principal * largest < limit * denominators)

@@ -11,8 +11,8 @@ from steelyard.kernel import Rounding
 
 Minor = NDArray[np.int64]
 
-MAX_QUOTIENT: Final = 2**50
-"""A rounded result has to be below this: just above 10**15, the largest principal."""
+MAX_QUOTIENT: Final = 5 * 2**48
+"""A rounded result has to be below this: 1.4 * 10**15, the largest principal with interest."""
 MAX_DENOMINATOR: Final = 2**60
 
 
@@ -42,11 +42,11 @@ def settled(
 ) -> Minor:
     """Return ``product / denominator`` rounded, the product known modulo 2**64 only.
 
-    The guess of a quotient below 2**50 is made of five roundings of float64 at most (three
-    conversions, a division, a product), so it lies within ``5 * 2**-53 * 2**50 = 5/8`` of the
-    truth, and within 9/8 once it is an integer. What it leaves of the exact product is then smaller
-    than 3/2 denominators and fits into 64 bits: arithmetic modulo 2**64 finds it although the
-    product itself overflows. The guess is corrected by that rest: the result is exact, ties
+    The guess of a quotient below `MAX_QUOTIENT` is made of five roundings of float64 at most (three
+    conversions, a division, a product), so it lies within ``5 * 2**-53 * 5 * 2**48 = 25/32`` of the
+    truth, and within 41/32 once it is an integer. What it leaves of the exact product is then
+    smaller than 3/2 denominators and fits into 64 bits: arithmetic modulo 2**64 finds it although
+    the product itself overflows. The guess is corrected by that rest: the result is exact, ties
     included.
 
     Parameters
