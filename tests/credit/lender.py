@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -15,7 +15,7 @@ from steelyard.base import Database, PlainBusinessClock, UnitOfWork
 from steelyard.base.http import Caller
 from steelyard.cashflows import Terms, events, run
 from steelyard.cashflows import terms as cash_terms
-from steelyard.credit import books, changes, loans
+from steelyard.credit import books, changes, dayclose, loans
 from steelyard.credit.model.postings import Accounts, Flow, Position, legs
 from steelyard.events import PostgresFactLog
 from steelyard.kernel import Refusal, SteppingClock
@@ -145,6 +145,18 @@ class House:
         """Let the business date of both books come to a day, without closing anything else."""
         for book in (books.BOOK, TOWN):
             self.run(lambda unit, book=book: close_day(unit, book, next_on=on))  # type: ignore[misc]
+
+    def close(self, days: int) -> None:
+        """Close business dates one by one, as the platform does when the clock has passed them."""
+        for _ in range(days):
+            on = self.today
+            noon = datetime.combine(on + timedelta(days=1), time(12), tzinfo=UTC)
+            self.clock.advance(max(timedelta(0), noon - self.clock.now()))
+            report = dayclose.close_day(self.database, on, how=dayclose.How(workers=1))
+            assert report.is_closed
+            self.run(
+                lambda unit, on=on: close_day(unit, TOWN, next_on=on + timedelta(days=1))  # type: ignore[misc]
+            )
 
     def later(self, days: int) -> date:
         on = self.today + timedelta(days=days)

@@ -104,6 +104,10 @@ def life_in(house: House) -> type[RuleBasedStateMachine]:
             if rolls:
                 self.attempt(lambda: house.do(loans.roll, self.loan))
 
+        @rule(days=st.integers(1, 3))
+        def days_are_closed(self, days: int) -> None:
+            house.close(days)
+
         @rule(amount=AMOUNT, kind=st.sampled_from(["repayment", "debit", "prepay", "payoff"]))
         def pay(self, amount: int, kind: str) -> None:
             self.attempt(lambda: house.pay(self.loan, amount, kind=kind))
@@ -232,9 +236,9 @@ def live(store: Store, *, lives: int, steps: int) -> None:
 
 
 def test_whatever_happens_to_a_loan_the_books_agree(store: Store) -> None:
-    live(store, lives=12, steps=12)
+    live(store, lives=8, steps=12)
 
 
 @pytest.mark.long
 def test_whatever_happens_to_many_loans_the_books_agree(store: Store) -> None:
-    live(store, lives=100, steps=40)
+    live(store, lives=60, steps=30)

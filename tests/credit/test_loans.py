@@ -208,7 +208,7 @@ def test_a_debit_takes_what_the_wallet_has(house: House) -> None:
     everything = loans.Repayment(amount_minor=10**9, kind="debit", at_most=True)
     taken = house.do(loans.repay, other, everything)
     assert taken.amount_minor == 240_000 - 10_662
-    assert house.refused(loans.repay, loan, debit) == "nothing_is_owed"
+    assert house.refused(loans.repay, loan, debit) == "wallet_is_empty"
     house.agree()
 
 

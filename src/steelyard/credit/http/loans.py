@@ -231,7 +231,7 @@ def draw(loan: LoanId, body: DrawIn, write: Lends) -> Response:
 @router.post(
     "/loans/{loan}/repay",
     response_model=EffectOut,
-    responses=refused_by(*_STATE, *_MONEY, *_FITS, R.LoanHasChanged, R.NothingIsOwed, write=True),
+    responses=refused_by(*_STATE, *_MONEY, *_FITS, R.LoanHasChanged, R.WalletIsEmpty, write=True),
 )
 def repay(loan: LoanId, body: RepayIn, write: Repays) -> Response:
     """Take a payment; a customer pays from his wallet, and as of today."""

@@ -149,9 +149,9 @@ class WalletIsOutOfReach(Refusal):
     zh = "贷款人不能向账簿 {wallet_book} 付款，只能向 {wallets_book} 付款。"
 
 
-class NothingIsOwed(Refusal):
-    """There is nothing that a payment could be taken for."""
+class WalletIsEmpty(Refusal):
+    """A debit takes what is there, but not nothing."""
 
     kind = RefusalKind.CONFLICT
-    en = "Nothing could be taken for loan {loan}."
-    zh = "贷款 {loan} 无可扣款项。"
+    en = "The wallet of loan {loan} has nothing that could be taken."
+    zh = "贷款 {loan} 的钱包无可扣余额。"

@@ -345,20 +345,32 @@ def _history_lines(unit: UnitOfWork, file: LoanFile, act: Act, id: UUID | None) 
     ]
     if act.own is not None:
         kind, content = act.own
-        lines.append(
-            LoanEvent(
-                seq=file.next_seq + len(lines),
-                kind=kind.value,
-                effective_on=file.business_on,
-                content=content,
-                event=None,
-                **common,
-            )
-        )
+        own = act_line(unit, file, kind, content)
+        lines.append(replace(own, seq=file.next_seq + len(lines), **common))
     assert [line.seq for line in lines] == list(range(file.next_seq, file.next_seq + len(lines))), (
         "events are numbered as they are recorded"
     )
     return lines
+
+
+def act_line(
+    unit: UnitOfWork, file: LoanFile, kind: ActKind, content: dict[str, object]
+) -> LoanEvent:
+    """Return the line of an act that changes no schedule and moves no money."""
+    return LoanEvent(
+        seq=file.next_seq,
+        kind=kind.value,
+        effective_on=file.business_on,
+        content=content,
+        event=None,
+        cause=file.loan.cause,
+        decision=None,
+        actor=unit.actor,
+        recorded_at=unit.now,
+        business_on=file.business_on,
+        entry=None,
+        route=None,
+    )
 
 
 def _turns(file: LoanFile, effect: Effect) -> list[Fact]:

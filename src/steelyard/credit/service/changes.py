@@ -20,11 +20,12 @@ from steelyard.cashflows import events, form
 from steelyard.cashflows import terms as cash_terms
 from steelyard.credit.model import loan_refusals as refusals
 from steelyard.credit.model.effects import Effect
-from steelyard.credit.model.loan import ActKind, Loan, LoanEvent, LoanState, Repayment, Route
+from steelyard.credit.model.loan import ActKind, Loan, LoanState, Repayment, Route
 from steelyard.credit.service import facts
 from steelyard.credit.service.booking import (
     Act,
     LoanFile,
+    act_line,
     must_be,
     open_file,
     perform,
@@ -326,7 +327,7 @@ def request(unit: UnitOfWork, loan: UUID, event: events.Any) -> approvals.Approv
     kind = needs_approval(event)
     assert kind is not None, "one person does it"
     file = open_file(unit, loan)
-    must_be(file, kind.name, *_OWES)
+    must_be(file, kind.name, LoanState.ACTIVE)
     event = _dated(file, event)
     perform(unit, file, _act(file, event, file.loan.cause), dry_run=True)
     return approvals.request_approval(
@@ -352,9 +353,7 @@ def change(
     approval_is_needed, and those of `consume_approval`
     """
     file = open_file(unit, loan, if_version=if_version)
-    is_waiver = isinstance(event, events.Waived)
-    states = _OWES if is_waiver else (LoanState.ACTIVE,)
-    must_be(file, table.kind_of(event), *states)
+    must_be(file, table.kind_of(event), LoanState.ACTIVE)
     event = _dated(file, event)
     cause = file.loan.cause
     kind = needs_approval(event)
@@ -552,20 +551,7 @@ def pause_ageing(unit: UnitOfWork, loan: UUID, *, until: date) -> Loan:
     who, on = file.loan, file.business_on
     if until <= on:
         raise refusals.ChangeDoesNotFit(loan=loan, why=f"{until} is not ahead")
-    line = LoanEvent(
-        seq=file.next_seq,
-        kind=ActKind.AGEING_PAUSED.value,
-        effective_on=on,
-        content={"until": until.isoformat()},
-        event=None,
-        cause=who.cause,
-        decision=None,
-        actor=unit.actor,
-        recorded_at=unit.now,
-        business_on=on,
-        entry=None,
-        route=None,
-    )
+    line = act_line(unit, file, ActKind.AGEING_PAUSED, {"until": until.isoformat()})
     table.insert_events(unit.connection, loan, [line])
     table.change_state(unit.connection, who, who.state)
     standings.pause_ageing(unit.connection, who.nr, until)

@@ -13,7 +13,7 @@ from steelyard.credit.model.loan import LoanState, Repayment
 from steelyard.credit.model.loan_refusals import (
     LoanIsClosed,
     LoanStateForbids,
-    NothingIsOwed,
+    WalletIsEmpty,
 )
 from steelyard.credit.service import loans
 from steelyard.credit.store import days as table
@@ -25,7 +25,7 @@ __all__ = ["Debits", "debit_due"]
 KIND: Final = "debit"
 _PAGE: Final = 500
 _ACTOR: Final = "system:debits"
-_EXPECTED: Final = (NothingIsOwed, LoanIsClosed, LoanStateForbids)
+_EXPECTED: Final = (WalletIsEmpty, LoanIsClosed, LoanStateForbids)
 """An empty wallet, or a loan that was paid meanwhile."""
 
 

@@ -54,14 +54,12 @@ def read(connection: sa.Connection, loan: UUID, *, on: date | None = None) -> Lo
     value_date_is_out_of_range : a day before the loan begins
     """
     found = table.read(connection, loan)
+    if found.kept is None:
+        return found
     on = on or books.business_on(connection, found.currency)
     first = found.terms.start_on
     if on < first:
-        if found.kept is None:
-            return found
-        raise refusals.ValueDateIsOutOfRange(asked=on, first_on=first, last_on="")
-    if found.kept is None:
-        return found
+        raise refusals.ValueDateIsOutOfRange(asked=on, first_on=first, last_on=date.max)
     known = table.events_of(connection, [loan])[loan]
     return replace(found, standing=run(found.terms, known, on))
 
@@ -192,5 +190,5 @@ def _quoted(connection: sa.Connection, loan: UUID, on: date | None) -> tuple[Loa
         refusal = refusals.LoanIsClosed if is_over else refusals.LoanStateForbids
         raise refusal(loan=loan, present=found.state.value, act="quote")
     if on < today:
-        raise refusals.ValueDateIsOutOfRange(asked=on, first_on=today, last_on="")
+        raise refusals.ValueDateIsOutOfRange(asked=on, first_on=today, last_on=date.max)
     return found, on

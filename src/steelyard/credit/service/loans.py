@@ -36,6 +36,7 @@ from steelyard.credit.service import books, facts
 from steelyard.credit.service.booking import (
     Act,
     LoanFile,
+    act_line,
     must_be,
     open_file,
     perform,
@@ -109,23 +110,10 @@ def sign(unit: UnitOfWork, new: NewLoan) -> Loan:
     BookReader(unit.connection, new.wallet_book).account(new.wallet_account)
     id = unit.new_id()
     table.insert(unit.connection, id, new, unit.now)
-    loan = table.read(unit.connection, id)
-    book = BookReader(unit.connection, lender.book).book
-    line = LoanEvent(
-        seq=1,
-        kind=ActKind.SIGNED.value,
-        effective_on=book.business_on,
-        content={"principal_minor": new.terms.principal_minor},
-        event=None,
-        cause=loan.cause,
-        decision=new.decision,
-        actor=unit.actor,
-        recorded_at=unit.now,
-        business_on=book.business_on,
-        entry=None,
-        route=None,
-    )
-    table.insert_events(unit.connection, id, [line])
+    file = open_file(unit, id)
+    loan = file.loan
+    line = act_line(unit, file, ActKind.SIGNED, {"principal_minor": new.terms.principal_minor})
+    table.insert_events(unit.connection, id, [replace(line, decision=new.decision)])
     unit.record(
         facts.LoanSigned(
             loan=id,
@@ -234,7 +222,7 @@ def repay(
     --------
     loan_is_unknown, loan_has_changed, loan_is_closed, loan_state_forbids
     amount_is_not_positive, value_date_is_out_of_range, change_does_not_fit
-    nothing_is_owed : `at_most`, and the wallet is empty
+    wallet_is_empty : `at_most`, and the wallet is empty
     exceeds_debit_limit : the wallet, or suspense, has not that much
     """
     file = open_file(unit, loan, if_version=if_version)
@@ -262,7 +250,7 @@ def _affordable(unit: UnitOfWork, file: LoanFile, payment: Repayment) -> int:
     has = wallets.account(file.loan.wallet_account).spendable_minor
     amount = payment.amount_minor if has is None else min(payment.amount_minor, has)
     if amount <= 0:
-        raise refusals.NothingIsOwed(loan=file.loan.id)
+        raise refusals.WalletIsEmpty(loan=file.loan.id)
     return amount
 
 
@@ -446,20 +434,7 @@ def cancel(unit: UnitOfWork, loan: UUID) -> Loan:
     file = open_file(unit, loan)
     must_be(file, "cancel", LoanState.SIGNED)
     table.change_state(unit.connection, file.loan, LoanState.CANCELLED)
-    line = LoanEvent(
-        seq=file.next_seq,
-        kind=ActKind.CANCELLED.value,
-        effective_on=file.business_on,
-        content={},
-        event=None,
-        cause=file.loan.cause,
-        decision=None,
-        actor=unit.actor,
-        recorded_at=unit.now,
-        business_on=file.business_on,
-        entry=None,
-        route=None,
-    )
+    line = act_line(unit, file, ActKind.CANCELLED, {})
     table.insert_events(unit.connection, loan, [line])
     fact = facts.LoanCancelled(
         loan=loan,
