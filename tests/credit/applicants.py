@@ -30,9 +30,10 @@ from steelyard.decisions.service.log import DecisionLog
 from steelyard.decisions.service.owner import wanted_of
 from steelyard.decisions.service.state import State
 from steelyard.kernel import Refusal
+from steelyard.ledger import AccountKind, NewAccount, open_accounts
 from steelyard.parties import NewCustomer, PersonalField, consents, registry
 from tests.conftest import Store
-from tests.credit.lender import ANN, BOB, WALLET, House, open_house
+from tests.credit.lender import ANN, BOB, TOWN, House, open_house
 from tests.credit.outside import id_number
 
 T = TypeVar("T")
@@ -135,6 +136,12 @@ class Counter:
                 level=level,
                 id=party,
             )
+            open_accounts(
+                unit,
+                TOWN,
+                [wallet_of(party, f"wallet:{party}")],
+                cause="rule.town@1",
+            )
             if consented:
                 consents.grant(unit, party, "credit_assessment", text_version=1, channel="app")
             return party
@@ -198,7 +205,7 @@ class Counter:
                 "offer": offer.id,
                 "terms_hash": offer.hash,
                 "text_version": offer.content["contract_text"]["version"],
-                "wallet_account": WALLET,
+                "wallet_account": f"wallet:{self.read(application).party}",
                 "device": "d1",
                 "ip": "10.0.0.1",
             }
@@ -210,6 +217,9 @@ class Counter:
         return self.run(
             lambda unit: origination.accept(unit, application, acceptance), f"party:{application}"
         )
+
+    def wallet(self, party: UUID) -> int:
+        return self.house.wallet(f"wallet:{party}")
 
     def read(self, application: UUID) -> origination.Application:
         with self.database.reading() as connection:
@@ -242,6 +252,16 @@ class Counter:
     def approve(self, ask: Callable[[UnitOfWork], Any]) -> UUID:
         """Ask as Ann, say yes as Bob, and return the approval."""
         return self.house.approve(ask)
+
+
+def wallet_of(party: UUID, code: str) -> NewAccount:
+    return NewAccount(
+        code=code,
+        currency="CNY",
+        kind=AccountKind.LIABILITY,
+        owner=f"party:{party}",
+        debit_limit=0,
+    )
 
 
 def staff(actor: str = BOB) -> Caller:

@@ -39,24 +39,31 @@ def read(counter: Counter, line: UUID) -> lines.Line:
         return lines.read(connection, line)
 
 
-def wanted(amount_minor: int, tenor: str = "3m") -> lines.Draw:
-    return lines.Draw(amount_minor=amount_minor, tenor=tenor, method=METHOD, wallet_account=WALLET)
+def wanted(line: lines.Line, amount_minor: int, tenor: str = "3m") -> lines.Draw:
+    return lines.Draw(
+        amount_minor=amount_minor,
+        tenor=tenor,
+        method=METHOD,
+        wallet_account=f"wallet:{line.party}",
+    )
 
 
 def test_several_draw_downs_stand_under_one_limit(counter: Counter) -> None:
     line = granted(counter)
     assert (line.state, line.limit_minor, line.used_minor) == ("open", 500_000, 0)
-    assert counter.house.wallet() == 0
-    first = counter.run(lambda unit: lines.draw(unit, line.id, wanted(200_000)))
-    counter.run(lambda unit: lines.draw(unit, line.id, wanted(250_000, "12m")))
+    assert counter.wallet(line.party) == 0
+    first = counter.run(lambda unit: lines.draw(unit, line.id, wanted(line, 200_000)))
+    counter.run(lambda unit: lines.draw(unit, line.id, wanted(line, 250_000, "12m")))
     assert read(counter, line.id).left_minor == 50_000
-    assert counter.refused(lines.draw, line.id, wanted(60_000)) == "limit_does_not_suffice"
-    assert counter.house.wallet() == 450_000
+    assert counter.refused(lines.draw, line.id, wanted(line, 60_000)) == "limit_does_not_suffice"
+    stolen = replace(wanted(line, 50_000), wallet_account=WALLET)
+    assert counter.refused(lines.draw, line.id, stolen) == "account_is_not_theirs"
+    assert counter.wallet(line.party) == 450_000
     counter.house.pay(first.id, 210_000, kind="payoff")
     assert read(counter, line.id).left_minor == 250_000
     with counter.database.reading() as connection:
         drawn = lines.draws_of(connection, line.id)
-        quote = lines.quote_draw(connection, line.id, wanted(100_000))
+        quote = lines.quote_draw(connection, line.id, wanted(line, 100_000))
     assert len(drawn) == 2
     assert quote["costs"]["periods"][0]["total_minor"] > 33_000
     counter.house.made += drawn
@@ -69,7 +76,7 @@ def test_two_draws_at_once_never_exceed_the_limit(counter: Counter) -> None:
 
     def draw() -> None:
         try:
-            counter.run(lambda unit: lines.draw(unit, line.id, wanted(300_000)))
+            counter.run(lambda unit: lines.draw(unit, line.id, wanted(line, 300_000)))
         except Refusal as refusal:
             refused.append(refusal.code)
 
@@ -114,17 +121,17 @@ def test_a_limit_is_changed_with_a_reason_and_raised_by_two(counter: Counter) ->
 
 def test_nothing_is_drawn_on_what_is_frozen_closed_expired_or_late(counter: Counter) -> None:
     line = granted(counter)
-    counter.run(lambda unit: lines.draw(unit, line.id, wanted(100_000)))
+    counter.run(lambda unit: lines.draw(unit, line.id, wanted(line, 100_000)))
     counter.run(lambda unit: lines.freeze(unit, line.id, reason="early_warning"), ANN)
-    assert counter.refused(lines.draw, line.id, wanted(50_000)) == "line_state_forbids"
+    assert counter.refused(lines.draw, line.id, wanted(line, 50_000)) == "line_state_forbids"
     counter.run(lambda unit: lines.free(unit, line.id, reason="cleared"), ANN)
     assert read(counter, line.id).state == "open"
     counter.clock_days(40)
     counter.run(lambda unit: loans.roll(unit, _first(counter, line.id)))
-    assert counter.refused(lines.draw, line.id, wanted(50_000)) == "draw_is_barred"
+    assert counter.refused(lines.draw, line.id, wanted(line, 50_000)) == "draw_is_barred"
     counter.run(lambda unit: lines.close(unit, line.id, reason="by_customer"), ANN)
-    assert counter.refused(lines.draw, line.id, wanted(50_000)) == "line_state_forbids"
-    assert counter.refused(lines.draw, UUID(int=1), wanted(50_000)) == "line_is_unknown"
+    assert counter.refused(lines.draw, line.id, wanted(line, 50_000)) == "line_state_forbids"
+    assert counter.refused(lines.draw, UUID(int=1), wanted(line, 50_000)) == "line_is_unknown"
 
 
 def _first(counter: Counter, line: UUID) -> UUID:
@@ -135,7 +142,7 @@ def _first(counter: Counter, line: UUID) -> UUID:
 def test_a_limit_ends_with_its_day(counter: Counter) -> None:
     line = granted(counter)
     counter.clock_days(366)
-    assert counter.refused(lines.draw, line.id, wanted(50_000)) == "line_has_expired"
+    assert counter.refused(lines.draw, line.id, wanted(line, 50_000)) == "line_has_expired"
 
 
 def repaid(counter: Counter, *, consented: bool = True, level: int = 3) -> UUID:
@@ -181,7 +188,7 @@ def test_a_rule_that_two_people_set_proposes_limits_once(counter: Counter) -> No
         kept = lines.read_rule(connection, RULE.name, line.rule_version)
     assert (line.state, line.limit_minor, line.rule) == ("proposed", 300_000, RULE.name)
     assert kept.rule.text_zh == RULE.text_zh
-    assert counter.refused(lines.draw, line.id, wanted(50_000)) == "line_state_forbids"
+    assert counter.refused(lines.draw, line.id, wanted(line, 50_000)) == "line_state_forbids"
 
 
 def test_a_proposal_is_taken_up_by_an_application_and_hidden_without_consent(

@@ -13,10 +13,11 @@ import pytest
 from steelyard.cashflows import terms
 from steelyard.credit import loans, origination, underwriting
 from steelyard.credit.model.bureau import Found, Report
+from steelyard.ledger import open_accounts
 from steelyard.parties import consents
-from tests.credit.applicants import CLEAN, Counter
+from tests.credit.applicants import CLEAN, Counter, wallet_of
 from tests.credit.applicants import counter as counter
-from tests.credit.lender import ANN, BOB, SHOP
+from tests.credit.lender import ANN, BOB, SHOP, TOWN, WALLET
 
 S = origination.ApplicationState
 
@@ -34,7 +35,7 @@ def test_a_good_applicant_gets_the_money(counter: Counter) -> None:
     assert loan.state is loans.LoanState.ACTIVE
     assert loan.terms == offer.terms
     assert loan.application == applied.id
-    assert counter.house.wallet() == 1_000_000
+    assert counter.wallet(applied.party) == 1_000_000
     counter.house.made.append(signed.loan)
     counter.house.agree()
     assert counter.steps(applied.id) == [
@@ -62,7 +63,7 @@ def test_each_step_said_again_changes_nothing(counter: Counter) -> None:
     assert counter.gate.asked == 1
     signed = counter.accept(drafted.id)
     assert counter.accept(drafted.id) == signed
-    assert counter.house.wallet() == 1_000_000
+    assert counter.wallet(drafted.party) == 1_000_000
     assert len(counter.steps(drafted.id)) == 8
 
 
@@ -88,7 +89,7 @@ def test_a_consent_taken_back_stops_the_contract(counter: Counter) -> None:
     )
     acceptance = counter.acceptance(applied.id)
     assert counter.refused(origination.accept, applied.id, acceptance) == "consent_is_needed"
-    assert counter.house.wallet() == 0
+    assert counter.wallet(applied.party) == 0
 
 
 def test_identity_comes_first(counter: Counter) -> None:
@@ -225,10 +226,12 @@ def test_an_offer_is_accepted_as_it_is_shown_or_not_at_all(counter: Counter) -> 
     }
     for code, acceptance in wrong.items():
         assert counter.refused(origination.accept, applied.id, acceptance) == code
+    stolen = replace(right, wallet_account=WALLET)
+    assert counter.refused(origination.accept, applied.id, stolen) == "account_is_not_theirs"
     missing = replace(right, wallet_account="wallet:nobody")
     assert counter.refused(origination.accept, applied.id, missing) == "account_not_found"
     assert counter.read(applied.id).state is S.OFFERED
-    assert counter.house.wallet() == 0
+    assert counter.wallet(applied.party) == 0
 
 
 def test_an_offer_of_yesterday_is_made_anew_and_one_of_last_week_is_over(counter: Counter) -> None:
@@ -254,7 +257,7 @@ def test_who_thinks_better_of_it_owes_no_interest(counter: Counter) -> None:
     counter.clock_days(2)
     taken = counter.run(lambda unit: origination.take_back(unit, applied.id))
     assert taken.state is S.WITHDRAWN
-    assert counter.house.wallet() == 0
+    assert counter.wallet(applied.party) == 0
     assert counter.house.read(signed.loan).state is loans.LoanState.CANCELLED
     counter.house.made.append(signed.loan)
     counter.house.agree()
@@ -293,9 +296,19 @@ def test_a_purchase_pays_the_merchant_less_the_interest_that_he_bears(counter: C
     assert content["down_payment_minor"] == 100_000
     assert content["subsidy_minor"] > 0
     assert content["rate_annual"] < content["price"]["rate_annual"]
-    signed = counter.accept(applied.id, payee=SHOP)
-    assert counter.house.wallet() == 0
-    assert counter.house.wallet(SHOP) == 400_000 - content["subsidy_minor"]
+    counter.run(
+        lambda unit: open_accounts(
+            unit, TOWN, [wallet_of(UUID(int=9), "shop:nine")], cause="rule.town@1"
+        )
+    )
+    for payee in (SHOP, f"wallet:{applied.party}"):
+        elsewhere = counter.acceptance(applied.id, payee=payee)
+        assert counter.refused(origination.accept, applied.id, elsewhere) == (
+            "account_is_not_theirs"
+        )
+    signed = counter.accept(applied.id, payee="shop:nine")
+    assert counter.wallet(applied.party) == 0
+    assert counter.house.wallet("shop:nine") == 400_000 - content["subsidy_minor"]
     assert signed.loan is not None
     counter.house.made.append(signed.loan)
     counter.house.agree()

@@ -68,6 +68,14 @@ class ContractTextDiffers(Refusal):
     zh = "要约 {offer} 对应的合同文本版本为 {wanted}，而非 {given}。"
 
 
+class AccountIsNotTheirs(Refusal):
+    """Money of a loan goes to, and comes from, accounts of those whom it concerns."""
+
+    kind = RefusalKind.FORBIDDEN
+    en = "Account {account} does not belong to party {party}."
+    zh = "账户 {account} 不属于主体 {party}。"
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """One offer as it was made; it never changes.

@@ -40,7 +40,7 @@ from steelyard.credit.model.offer import Offer, content_of
 from steelyard.credit.model.product import Order, Product, ProductKind, TierIsNotServed
 from steelyard.credit.service import loans
 from steelyard.credit.service.catalogue import product_of, read_active
-from steelyard.credit.service.offering import LENDER, business_on
+from steelyard.credit.service.offering import LENDER, business_on, must_own
 from steelyard.credit.service.origination_facts import LineChanged
 from steelyard.credit.store import lender as lenders
 from steelyard.credit.store import lines as table
@@ -186,11 +186,13 @@ def draw(unit: UnitOfWork, line: UUID, wanted: Draw, *, decision: UUID | None = 
     --------
     line_is_unknown, line_state_forbids, line_has_expired, limit_does_not_suffice, draw_is_barred,
     tenor_is_not_offered, method_is_not_offered, amount_is_not_offered, annual_rate_is_over_cap,
-    and those of `loans.sign` and `loans.disburse`
+    account_is_not_theirs, and those of `loans.sign` and `loans.disburse`
     """
     present = table.read(unit.connection, line, lock=True)
     product, content = _drawn(unit.connection, present, wanted)
     lender = lenders.read(unit.connection, present.currency)
+    account, book = wanted.wallet_account, lender.wallets_book
+    must_own(unit.connection, account, present.party, book=book)
     loan = loans.sign(
         unit,
         NewLoan(

@@ -11,13 +11,14 @@ import sqlalchemy as sa
 from steelyard.base import UnitOfWork
 from steelyard.credit.model.application import Application, ApplicationState
 from steelyard.credit.model.caps import LenderKind, delivered
-from steelyard.credit.model.offer import Lender, Offer, content_of
+from steelyard.credit.model.offer import AccountIsNotTheirs, Lender, Offer, content_of
 from steelyard.credit.model.product import Product, Tier
 from steelyard.credit.service import books
 from steelyard.credit.service.applying import must_have_consent, product_for
 from steelyard.credit.service.origination_facts import OfferMade
 from steelyard.credit.service.steps import move
 from steelyard.credit.store import applications as table
+from steelyard.ledger import BookReader
 
 LENDER = Lender(kind=LenderKind.LICENSED, caps=delivered())
 """By which caps the platform lends; the table is dated data, verified by whoever lends."""
@@ -31,6 +32,17 @@ def business_on(connection: sa.Connection, currency: str) -> date:
     lender_is_unknown
     """
     return books.business_on(connection, currency)
+
+
+def must_own(connection: sa.Connection, account: str, party: UUID, *, book: str) -> None:
+    """Refuse an account that is not the party's: nobody is lent to, or debited for, another.
+
+    Refusals
+    --------
+    account_not_found, account_is_not_theirs
+    """
+    if BookReader(connection, book).account(account).owner != f"party:{party}":
+        raise AccountIsNotTheirs(account=account, party=party)
 
 
 def make_offer(

@@ -26,6 +26,7 @@ from steelyard.credit.model.evidence import (
     Piece,
 )
 from steelyard.credit.model.offer import (
+    AccountIsNotTheirs,
     ContractTextDiffers,
     Lender,
     Offer,
@@ -64,6 +65,7 @@ __all__ = [
     "NOWHERE",
     "PURPOSES",
     "Acceptance",
+    "AccountIsNotTheirs",
     "AnnualRateIsOverCap",
     "Application",
     "ApplicationHasChanged",

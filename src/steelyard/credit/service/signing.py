@@ -39,7 +39,7 @@ from steelyard.credit.model.product import (
 )
 from steelyard.credit.service import lines, loans
 from steelyard.credit.service.applying import must_have_consent, product_for
-from steelyard.credit.service.offering import business_on
+from steelyard.credit.service.offering import business_on, must_own
 from steelyard.credit.service.origination_facts import ContractSigned, ContractTakenBack
 from steelyard.credit.service.steps import move
 from steelyard.credit.store import applications as table
@@ -87,8 +87,8 @@ def accept(
     Refusals
     --------
     application_is_unknown, application_state_forbids, offer_is_unknown, offer_has_expired,
-    terms_differ, contract_text_differs, offer_is_of_another_day, consent_is_needed, and those of
-    `loans.sign`, `loans.disburse` and `lines.open_for`
+    terms_differ, contract_text_differs, offer_is_of_another_day, consent_is_needed,
+    account_is_not_theirs, and those of `loans.sign`, `loans.disburse` and `lines.open_for`
     """
     present = table.read(unit.connection, application, lock=True)
     if present.state is _S.SIGNED and present.offer == acceptance.offer:
@@ -150,6 +150,10 @@ def _lend(
     pay_out: bool,
 ) -> UUID:
     lender = lenders.read(unit.connection, product.currency)
+    book = lender.wallets_book
+    must_own(unit.connection, acceptance.wallet_account, present.party, book=book)
+    if present.facts.merchant is not None:
+        must_own(unit.connection, acceptance.payee or "", present.facts.merchant, book=book)
     until = None
     if product.cooling_off_days:
         until = offer.start_on + timedelta(days=product.cooling_off_days)
@@ -173,7 +177,7 @@ def _lend(
         loans.disburse(
             unit,
             loan.id,
-            payee=acceptance.payee,
+            payee=None if present.facts.merchant is None else acceptance.payee,
             subsidy_minor=int(offer.content.get("subsidy_minor", 0)),
             decision=offer.decision,
         )
