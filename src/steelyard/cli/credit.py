@@ -7,6 +7,7 @@ import typer
 from steelyard.cli import (
     credit_berka,
     credit_close,
+    credit_collections,
     credit_portfolio,
     credit_schedule,
     credit_scorecard,
@@ -18,6 +19,11 @@ app = typer.Typer(
     cls=RefusingGroup,
     no_args_is_help=True,
 )
+app.command("board")(credit_collections.board)
+app.command("bureau-file")(credit_collections.bureau_file)
+app.command("contacts")(credit_collections.contacts)
+app.command("matters")(credit_collections.matters)
+app.command("next-acts")(credit_collections.next_acts)
 app.command("close-day")(credit_close.close_day)
 app.command("days")(credit_close.days)
 app.command("portfolio")(credit_portfolio.portfolio)

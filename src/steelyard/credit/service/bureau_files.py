@@ -64,6 +64,7 @@ __all__ = [
     "preview_file",
     "read_file",
     "reported_of",
+    "write_file",
 ]
 
 MadeFile = table.MadeFile

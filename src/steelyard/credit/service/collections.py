@@ -42,6 +42,8 @@ from steelyard.credit.model.strategy import (
     Strategy,
     StrategyIsUnknown,
     check_contact,
+    next_acts,
+    rules_on,
     strategy_of,
 )
 from steelyard.credit.service import messages
@@ -84,7 +86,9 @@ __all__ = [
     "contacts_of",
     "lift",
     "lift_of",
+    "next_acts",
     "record_result",
+    "rules_on",
     "situation_of",
     "situations",
     "stop",
