@@ -142,7 +142,11 @@ def test_every_contract_has_its_cost_and_every_fee_raises_it(
         rate=rate, fees=tuple(charged), down_payment=down,
         principal_share=Decimal("0.04") if method is Method.FIXED_PRINCIPAL else None,
     )  # fmt: skip
-    if sum(row.total_minor for row in plan(made).rows if row.due_on == START) >= 1_200_000:
+    rows = plan(made).rows
+    received = 1_200_000 - sum(row.total_minor for row in rows if row.due_on == START)
+    back = sum(row.total_minor for row in rows if row.due_on > START)
+    if received <= 0 or (unit is not Unit.MONTH and back > 1.2 * received):
+        # Nothing is received; or a fifth and more within days, beyond what is searched.
         return
     cost = disclose(made, methods=tuple(RateMethod))
     assert cost.cost_minor == cost.interest_minor + cost.fee_minor
