@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from steelyard.base import read_settings
 from steelyard.cli.attack import attack
 from steelyard.cli.output import AsJson, Column, RefusingGroup, bars, print_json, show
+from steelyard.kernel import Money
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,6 +170,9 @@ def _as_json(found: report.TownReport) -> dict[str, Any]:
             scenario.name.lower(): {"payments": n, "share": round(found.fraud_share(scenario), 6)}
             for scenario, n in sorted(found.fraud.items())
         },
+        "lending": None
+        if found.lending is None
+        else {**asdict(found.lending), "overdue_share": round(found.lending.overdue_share, 4)},
         "books": [
             {
                 "book": book.book,
@@ -193,6 +198,15 @@ def _rows(found: report.TownReport, played: dict[str, Any]) -> list[dict[str, An
     for scenario in sorted(found.fraud):
         name = scenario.name.lower().replace("_", " ")
         rows.append((f"fraud {scenario.value}, {name}", f"{found.fraud_share(scenario):.3%}"))
+    if found.lending is not None:
+        rows += [
+            ("loans paid out", found.lending.loans),
+            ("of them open", found.lending.open),
+            ("principal outstanding", _cny(found.lending.outstanding_minor)),
+            ("overdue", _cny(found.lending.overdue_minor)),
+            ("open loans with something late", f"{found.lending.overdue_share:.1%}"),
+            ("accounts on which loans and ledger disagree", found.lending.differences),
+        ]
     for book in found.books:
         rows += [
             (f"book {book.book}: transfers", book.transfers),
@@ -202,3 +216,7 @@ def _rows(found: report.TownReport, played: dict[str, Any]) -> list[dict[str, An
         ]
     rows += [("seconds", played["seconds"]), ("actions a second", played["rate"])]
     return [{"what": what, "is": value} for what, value in rows]
+
+
+def _cny(amount_minor: int) -> str:
+    return Money(amount_minor, "CNY").format("en")

@@ -1,7 +1,8 @@
 """The town: customers, merchants and fraudsters living through the doors, out of one seed.
 
-The model is pure; `town`, `cards`, `reports`, `fees` and `report` are its use cases inside the
-platform; `play_history`, `live` and `attack` its life outside, as a client of the HTTP interface.
+The model is pure; `town`, `cards`, `reports`, `fees`, `lending` and `report` are its use cases
+inside the platform; `play_history`, `live` and `attack` its life outside, as a client of the HTTP
+interface.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from steelyard.simulation.service import facts
 
 if TYPE_CHECKING:
     from steelyard.simulation.life import attack, live, play_history
-    from steelyard.simulation.service import cards, fees, report, reports, town
+    from steelyard.simulation.service import cards, fees, lending, report, reports, town
 
 __all__ = [
     "OPENS_ON",
@@ -43,6 +44,7 @@ __all__ = [
     "facts",
     "fees",
     "found",
+    "lending",
     "live",
     "play_history",
     "report",
@@ -56,6 +58,7 @@ _GROUPS = {
     "attack": "life.attack",
     "cards": "service.cards",
     "fees": "service.fees",
+    "lending": "service.lending",
     "report": "service.report",
     "reports": "service.reports",
     "town": "service.town",

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from steelyard.base import ClockGoesBackwards, RefusedInProduction, UnitOfWork
 from steelyard.base.http import BodyIn, Read, Write, reading, refusals, writing
-from steelyard.simulation import Plan, cards, fees, reports, town
+from steelyard.simulation import Plan, cards, fees, lending, reports, town
 
 router = APIRouter(prefix="/v1/simulation", tags=["simulation"])
 
@@ -19,6 +19,7 @@ Reads = Annotated[Read, reading("simulation.read")]
 Lives = Annotated[Write, writing("simulation.live")]
 
 _ON_CARDS = (town.TownIsNotFounded, cards.TooManyCardPayments, RefusedInProduction)
+_ON_LOANS = (town.TownIsNotFounded, lending.TooManyLoans, RefusedInProduction)
 _Code = Annotated[str, Field(min_length=1, max_length=120)]
 
 
@@ -206,6 +207,90 @@ class FeesOut(BaseModel):
     currency: str
 
 
+class LenderOut(BaseModel):
+    """The lender that the town borrows from."""
+
+    currency: str
+    book: str = Field(description="of own funds")
+    wallets_book: str
+
+
+class LoanIn(BodyIn):
+    """A loan that is asked for; the loan is found by the id of the request."""
+
+    id: UUID
+    at: AwareDatetime
+    customer: UUID = Field(description="as the town knows the customer")
+    account: _Code = Field(description="code of the wallet")
+    product: _Code
+    amount_minor: Annotated[int, Field(gt=0, lt=2**53)]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    months: Annotated[int, Field(ge=1, le=120)]
+    income_minor: Annotated[int, Field(ge=0, lt=2**53)] = Field(description="stated, a month")
+    merchant: UUID | None = Field(None, description="who is paid instead, for a purchase")
+    merchant_account: _Code | None = None
+
+
+class LoansIn(BodyIn):
+    """Loans in the order in which they were asked for."""
+
+    loans: Annotated[list[LoanIn], Field(min_length=1, max_length=lending.BATCH)]
+
+
+class LoanPaymentIn(BodyIn):
+    """A payment on a loan: what is due, or all of it."""
+
+    id: UUID
+    request: UUID = Field(description="of the loan")
+    repays_all: bool = False
+
+
+class LoanPaymentsIn(BodyIn):
+    """Payments on loans in the order in which they happened."""
+
+    payments: Annotated[list[LoanPaymentIn], Field(min_length=1, max_length=lending.BATCH)]
+
+
+class LoanAnswerOut(BaseModel):
+    """What became of one item."""
+
+    id: UUID
+    outcome: lending.LoanOutcome
+    amount_minor: int
+    reason: str | None = Field(description="why it was declined, a code")
+
+
+class LoanAnswersOut(BaseModel):
+    """One answer for each item, in order."""
+
+    items: list[LoanAnswerOut]
+
+    @classmethod
+    def of(cls, answers: tuple[lending.LoanAnswer, ...]) -> LoanAnswersOut:
+        """Return the wire form of answers."""
+        return cls(
+            items=[
+                LoanAnswerOut(
+                    id=a.id, outcome=a.outcome, amount_minor=a.amount_minor, reason=a.reason
+                )
+                for a in answers
+            ]
+        )
+
+
+class LendingDayIn(BodyIn):
+    """Which day of the lender's book is closed: the open one."""
+
+    business_on: date
+
+
+class LendingDayOut(BaseModel):
+    """A day of the lender's book after its close."""
+
+    business_on: date
+    is_closed: bool
+
+
 @router.get("/town", responses=refusals(town.TownIsNotFounded))
 def read_town(read: Reads) -> TownOut:
     """Show the town, the business clock, and the size of the database."""
@@ -373,6 +458,81 @@ def charge_card_fees(body: FeesIn, write: Lives) -> Response:
         )
 
     return write.run(work)
+
+
+@router.post(
+    "/lender",
+    response_model=LenderOut,
+    responses=refusals(RefusedInProduction, town.TownIsNotFounded, write=True),
+)
+def open_lender(write: Lives) -> Response:
+    """Open the lender's book beside the town's; done again it changes nothing."""
+    _refuse_in_production(write)
+
+    def work(unit: UnitOfWork) -> LenderOut:
+        lender = lending.open_lender(unit)
+        return LenderOut(
+            currency=lender.currency, book=lender.book, wallets_book=lender.wallets_book
+        )
+
+    return write.run(work)
+
+
+@router.post(
+    "/loans",
+    response_model=LoanAnswersOut,
+    responses=refusals(*_ON_LOANS, *lending.ON_DECISIONS, write=True),
+)
+def lend(body: LoansIn, write: Lives) -> Response:
+    """Lend: each loan is asked of the gate, signed by the product's terms, and paid out."""
+    _refuse_in_production(write)
+    orders = [
+        lending.LoanOrder(
+            id=one.id,
+            at=one.at.astimezone(UTC),
+            customer=one.customer,
+            account=one.account,
+            product=one.product,
+            amount_minor=one.amount_minor,
+            currency=one.currency,
+            months=one.months,
+            income_minor=one.income_minor,
+            merchant=one.merchant,
+            merchant_account=one.merchant_account,
+        )
+        for one in body.loans
+    ]
+    verdicts = lending.ask_about_loans(write.database, write.platform.gate, orders)
+    return write.run(lambda unit: LoanAnswersOut.of(lending.lend(unit, orders, verdicts)))
+
+
+@router.post(
+    "/loan-payments", response_model=LoanAnswersOut, responses=refusals(*_ON_LOANS, write=True)
+)
+def pay_loans(body: LoanPaymentsIn, write: Lives) -> Response:
+    """Pay what is due on loans out of the wallets, as far as they have it."""
+    _refuse_in_production(write)
+    orders = [
+        lending.LoanPaymentOrder(id=p.id, request=p.request, repays_all=p.repays_all)
+        for p in body.payments
+    ]
+    return write.run(lambda unit: LoanAnswersOut.of(lending.pay_loans(unit, orders)))
+
+
+@router.post(
+    "/lending-day-close",
+    response_model=LendingDayOut,
+    responses=refusals(RefusedInProduction, *lending.ON_DAY_CLOSE, write=True),
+)
+def close_lending_day(body: LendingDayIn, write: Lives) -> Response:
+    """Close a day of the lender's book: accrual, ageing, classification, provision, check."""
+    _refuse_in_production(write)
+
+    def work() -> LendingDayOut:
+        report = lending.close_lending_day(write.database, body.business_on)
+        return LendingDayOut(business_on=body.business_on, is_closed=report.is_closed)
+
+    return write.run_in_steps(work)
 
 
 def _refuse_in_production(write: Write) -> None:

@@ -13,6 +13,8 @@ from steelyard.simulation.model import (
     CardPayment,
     Deposit,
     FraudReport,
+    LoanPayment,
+    LoanRequest,
     Refund,
     SignUp,
     Town,
@@ -30,6 +32,8 @@ from steelyard.simulation.model.state import (
 T = TypeVar("T")
 
 _BATCH = 500
+_LOANS = 25
+"""Loans are contracts: a batch of them stays a short transaction."""
 _WALLET_CAUSE = "rule.town_wallet@1"
 
 
@@ -44,12 +48,17 @@ class Tally:
     refunds: int = 0
     refunds_declined: int = 0
     reports: int = 0
+    loans: int = 0
+    loans_declined: int = 0
+    loan_payments: int = 0
+    loan_payments_declined: int = 0
     days_closed: int = 0
 
     @property
     def actions(self) -> int:
         """How many things people did."""
-        return self.sign_ups + self.deposits + self.payments + self.refunds + self.reports
+        cards = self.payments + self.refunds + self.reports
+        return self.sign_ups + self.deposits + cards + self.loans + self.loan_payments
 
 
 class Messenger:
@@ -78,6 +87,10 @@ class Messenger:
             self.welcome(span, errands.sign_ups)
         for number, deposits in _chunks(errands.deposits):
             self.deposit(f"{self._name(span)}/deposits/{number}", deposits)
+        for number, requests in _chunks(errands.loan_requests, _LOANS):
+            self._borrow(f"{self._name(span)}/loans/{number}", requests)
+        for number, instalments in _chunks(errands.loan_payments, _LOANS):
+            self._repay(f"{self._name(span)}/loan-payments/{number}", instalments)
         for number, payments in _chunks(errands.payments):
             self._pay(f"{self._name(span)}/payments/{number}", payments)
         for number, refunds in _chunks(errands.refunds):
@@ -158,6 +171,57 @@ class Messenger:
         assert not refused, refused[:3]
         self.tally.deposits += len(deposits)
 
+    def open_lender(self) -> None:
+        """Have a lender beside the town, be the town old or new."""
+        self.client.post("/v1/simulation/lender", f"town/{self._seed}/lender", {})
+
+    def _borrow(self, key: str, requests: Sequence[LoanRequest]) -> None:
+        answers = self.client.post(
+            "/v1/simulation/loans",
+            key,
+            {
+                "loans": [
+                    {
+                        "id": request.id,
+                        "at": request.at,
+                        "customer": request.customer_id,
+                        "account": wallet_code(request.account_id),
+                        "product": request.product,
+                        "amount_minor": request.amount_minor,
+                        "currency": request.currency,
+                        "months": request.months,
+                        "income_minor": request.income_minor,
+                        "merchant": request.merchant_id,
+                        "merchant_account": self._tills[request.merchant_id]
+                        if request.merchant_id
+                        else None,
+                    }
+                    for request in requests
+                ]
+            },
+        )
+        self.tally.loans += len(requests)
+        self.tally.loans_declined += _declined(answers)
+
+    def _repay(self, key: str, payments: Sequence[LoanPayment]) -> None:
+        """Pay instalments; for a loan that was not given there is nothing to pay."""
+        answers = self.client.post(
+            "/v1/simulation/loan-payments",
+            key,
+            {
+                "payments": [
+                    {
+                        "id": payment.id,
+                        "request": payment.request_id,
+                        "repays_all": payment.repays_all,
+                    }
+                    for payment in payments
+                ]
+            },
+        )
+        self.tally.loan_payments += len(payments)
+        self.tally.loan_payments_declined += _declined(answers)
+
     def _pay(self, key: str, payments: Sequence[CardPayment]) -> None:
         answers = self.client.post(
             "/v1/simulation/card-payments",
@@ -220,7 +284,7 @@ class Messenger:
         self.tally.reports += len(reports)
 
     def _close_day(self, on: date) -> None:
-        """Charge the card fees of the day, then move both books to the next."""
+        """Charge the card fees of the day, then move all three books to the next."""
         key = f"town/{self._seed}/{on.isoformat()}"
         self.client.post("/v1/simulation/fees", f"{key}/fees", {"business_on": on})
         next_on = on + timedelta(days=1)
@@ -228,6 +292,9 @@ class Messenger:
             self.client.post(
                 f"/v1/ledger/books/{book}/day-close", f"{key}/close/{book}", {"next_on": next_on}
             )
+        self.client.post(
+            "/v1/simulation/lending-day-close", f"{key}/close/lending", {"business_on": on}
+        )
         self.tally.days_closed += 1
 
 
@@ -235,6 +302,6 @@ def _declined(answers: Any) -> int:
     return sum(item["outcome"] == "declined" for item in answers["items"])
 
 
-def _chunks(items: Sequence[T]) -> Iterator[tuple[int, Sequence[T]]]:
-    for first in range(0, len(items), _BATCH):
-        yield first // _BATCH, items[first : first + _BATCH]
+def _chunks(items: Sequence[T], size: int = _BATCH) -> Iterator[tuple[int, Sequence[T]]]:
+    for first in range(0, len(items), size):
+        yield first // size, items[first : first + size]

@@ -57,6 +57,7 @@ def play_history(
     town = found(plan)
     messenger = Messenger(caller, town)
     upcoming = Upcoming(town, at)
+    messenger.open_lender()
     progress((at - opens_at).days, days)
     for span in history_spans(at, end_at):
         some = errands(upcoming.take(span.end_at))

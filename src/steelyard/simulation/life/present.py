@@ -127,6 +127,7 @@ class Life:
         self.played_at = datetime.fromisoformat(standing["played_through"])
         announced_at = datetime.fromisoformat(standing["playing_through"])
         self.upcoming = Upcoming(self.town, self.played_at)
+        self.messenger.open_lender()
         self._send(announced_at)
         self._run(self.speed)
         self.log.info("town_lives", speed=self.speed, since=self.played_at.isoformat())

@@ -136,7 +136,83 @@ class FraudReport:
     card_id: UUID
 
 
-Action = SignUp | Deposit | CardPayment | Refund | FraudReport
+@dataclass(frozen=True, slots=True)
+class LoanRequest:
+    """A customer asks for a loan; whether it is given is for the platform to say.
+
+    Attributes
+    ----------
+    id : of the action, by which the loan is found
+    at : instant, UTC
+    customer_id, account_id : who asks, and the wallet that is paid to and paid from
+    product : code of what is asked for
+    amount_minor, currency : positive; ISO 4217
+    months : instalments
+    income_minor : a month, as the customer states it
+    merchant_id, merchant_account_id : who is paid instead, for a purchase
+    """
+
+    id: UUID
+    at: datetime
+    customer_id: UUID
+    account_id: UUID
+    product: str
+    amount_minor: int
+    currency: str
+    months: int
+    income_minor: int
+    merchant_id: UUID | None
+    merchant_account_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoanPayment:
+    """A borrower pays what is due on a loan, or all of it, as far as the wallet has it.
+
+    Attributes
+    ----------
+    id : of the action
+    at : instant, UTC
+    customer_id, request_id : who pays, and for which loan
+    repays_all : everything that is owed, early
+    """
+
+    id: UUID
+    at: datetime
+    customer_id: UUID
+    request_id: UUID
+    repays_all: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoanComplaint:
+    """A borrower complains about a loan.
+
+    Attributes
+    ----------
+    id : of the action
+    at : instant, UTC
+    customer_id, request_id : who complains, and about which loan
+    about : stable code of what it is about
+    """
+
+    id: UUID
+    at: datetime
+    customer_id: UUID
+    request_id: UUID
+    about: str
+
+
+Action = (
+    SignUp
+    | Deposit
+    | CardPayment
+    | Refund
+    | FraudReport
+    | LoanRequest
+    | LoanPayment
+    | LoanComplaint
+)
 
 
 def digest(actions: Iterable[Action]) -> str:

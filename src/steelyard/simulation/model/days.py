@@ -19,6 +19,7 @@ from steelyard.simulation.model.actions import (
     Refund,
     SignUp,
 )
+from steelyard.simulation.model.borrowers import borrowing
 from steelyard.simulation.model.draws import below, entropy, uniform
 from steelyard.simulation.model.fraud import LONGEST_DELAY_DAYS, report_of
 from steelyard.simulation.model.handbook import (
@@ -89,6 +90,7 @@ def day(town: Town, on: date) -> tuple[Action, ...]:
     acts += [labelled.payment for labelled in _payments(town, on)]
     acts += _refunds(town, on)
     acts += _reports(town, on)
+    acts += borrowing(town, on)
     acts.sort(key=lambda act: (act.at, act.id))
     return tuple(acts)
 

@@ -11,6 +11,9 @@ from steelyard.simulation.model.actions import (
     CardPayment,
     Deposit,
     FraudReport,
+    LoanComplaint,
+    LoanPayment,
+    LoanRequest,
     Refund,
     SignUp,
 )
@@ -90,7 +93,8 @@ class Errands:
     """The actions of a span by kind, in the order in which the kinds are sent.
 
     A wallet is there before money comes to it, and money before it is spent: within a span,
-    deposits come before payments, and refunds and reports (of payments of earlier days) last.
+    deposits come before payments, and refunds and reports (of payments of earlier days) last. Money
+    that is lent is there before it is spent, and instalments are paid before anything is bought.
     """
 
     sign_ups: tuple[SignUp, ...]
@@ -98,15 +102,24 @@ class Errands:
     payments: tuple[CardPayment, ...]
     refunds: tuple[Refund, ...]
     reports: tuple[FraudReport, ...]
+    loan_requests: tuple[LoanRequest, ...]
+    loan_payments: tuple[LoanPayment, ...]
+    loan_complaints: tuple[LoanComplaint, ...]
 
 
 def errands(actions: Iterable[Action], *, is_quiet: bool = False) -> Errands:
-    """Sort the actions of a span by kind; in a quiet one nobody shops, refunds or reports."""
+    """Sort the actions of a span by kind; in a quiet one nobody shops, borrows or reports.
+
+    What was borrowed is repaid in a quiet span too.
+    """
     sign_ups: list[SignUp] = []
     deposits: list[Deposit] = []
     payments: list[CardPayment] = []
     refunds: list[Refund] = []
     reports: list[FraudReport] = []
+    loan_requests: list[LoanRequest] = []
+    loan_payments: list[LoanPayment] = []
+    loan_complaints: list[LoanComplaint] = []
     for action in actions:
         match action:
             case SignUp():
@@ -119,8 +132,21 @@ def errands(actions: Iterable[Action], *, is_quiet: bool = False) -> Errands:
                 refunds.append(action)
             case FraudReport() if not is_quiet:
                 reports.append(action)
+            case LoanRequest() if not is_quiet:
+                loan_requests.append(action)
+            case LoanPayment():
+                loan_payments.append(action)
+            case LoanComplaint() if not is_quiet:
+                loan_complaints.append(action)
             case _:
                 pass
     return Errands(
-        tuple(sign_ups), tuple(deposits), tuple(payments), tuple(refunds), tuple(reports)
+        tuple(sign_ups),
+        tuple(deposits),
+        tuple(payments),
+        tuple(refunds),
+        tuple(reports),
+        tuple(loan_requests),
+        tuple(loan_payments),
+        tuple(loan_complaints),
     )

@@ -28,6 +28,7 @@ from steelyard.simulation.service.facts import (
     CardPaymentMade,
     CardPaymentRefunded,
 )
+from steelyard.simulation.service.lending import LendingReport, report_lending
 
 __all__ = ["BookReport", "TownReport", "report_town"]
 
@@ -61,6 +62,7 @@ class TownReport:
     payments : asked for; made and declined together
     fraud : how many of the payments asked for are fraud, by scenario; the truth of the seed, which
         is nowhere in the books or the facts
+    lending : how the loans stand; None where the town has no lender yet
     """
 
     state: TownState
@@ -72,6 +74,7 @@ class TownReport:
     refunds: int
     fraud: Mapping[Scenario, int]
     books: tuple[BookReport, ...]
+    lending: LendingReport | None
 
     def fraud_share(self, scenario: Scenario) -> float:
         """Return a scenario's share of the payments asked for; 0 where there are none."""
@@ -94,6 +97,7 @@ def report_town(database: Database) -> TownReport:
             raise TownIsNotFounded
         facts = _count_facts(connection)
         books = tuple(_report_book(connection, book) for book in (state.book, state.house))
+        loans = report_lending(connection)
     people = found(state.plan)
     days = (state.played_through.astimezone(BEIJING).date() - state.plan.opens_on).days
     made, declined = facts[CardPaymentMade.kind], facts[CardPaymentDeclined.kind]
@@ -107,6 +111,7 @@ def report_town(database: Database) -> TownReport:
         refunds=facts[CardPaymentRefunded.kind],
         fraud=_fraud(people, state.played_through, days),
         books=books,
+        lending=loans,
     )
 
 

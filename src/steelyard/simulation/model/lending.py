@@ -1,0 +1,93 @@
+"""Loans of the town as they are asked for, repaid and answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from steelyard.kernel import Refusal, RefusalKind
+
+BATCH: Final = 200
+"""Most items of a request: each is a contract of its own."""
+
+
+class TooManyLoans(Refusal):
+    """A batch is larger than one short transaction takes."""
+
+    kind = RefusalKind.TOO_LARGE
+    en = "At most {most} loans or loan payments a batch, not {found}."
+    zh = "每批最多 {most} 笔贷款或还款，本批为 {found} 笔。"
+
+
+class LoanOutcome(StrEnum):
+    """What became of an item."""
+
+    GRANTED = "granted"
+    PAID = "paid"
+    RECEIVED = "received"
+    """A complaint was taken in."""
+    DECLINED = "declined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoanOrder:
+    """A loan that is asked for.
+
+    Attributes
+    ----------
+    id : of the request, by which the loan is found
+    at : instant, UTC
+    customer : as the town knows the customer
+    account : code of the wallet, in the town's book
+    product : code
+    amount_minor, income_minor : positive; the income is what the customer states, a month
+    months : instalments
+    merchant_account : code of the account that is paid instead, for a purchase
+    """
+
+    id: UUID
+    at: datetime
+    customer: UUID
+    account: str
+    product: str
+    amount_minor: int
+    currency: str
+    months: int
+    income_minor: int
+    merchant: UUID | None = None
+    merchant_account: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoanPaymentOrder:
+    """A payment on a loan: what is due, or everything.
+
+    Attributes
+    ----------
+    id : of the payment
+    request : of the loan
+    repays_all : early, with the interest to the day
+    """
+
+    id: UUID
+    request: UUID
+    repays_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoanAnswer:
+    """What became of an item.
+
+    Attributes
+    ----------
+    amount_minor : lent or paid; 0 where it was declined
+    reason : why it was declined: a code
+    """
+
+    id: UUID
+    outcome: LoanOutcome
+    amount_minor: int = 0
+    reason: str | None = None
