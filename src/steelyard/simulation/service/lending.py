@@ -320,9 +320,7 @@ def _pay(unit: UnitOfWork, order: LoanPaymentOrder) -> LoanAnswer:
         )
     except Refusal as refusal:  # before anything was written: the wallet is empty, the loan closed
         return LoanAnswer(order.id, LoanOutcome.DECLINED, reason=refusal.code)
-    assert effect.before is not None, "it was paid out"
-    paid = effect.after.totals.received_minor - effect.before.totals.received_minor
-    return LoanAnswer(order.id, LoanOutcome.PAID, paid)
+    return LoanAnswer(order.id, LoanOutcome.PAID, effect.amount_minor)
 
 
 def _due(loan: loans.Loan, on: date) -> int:
