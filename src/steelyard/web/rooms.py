@@ -56,6 +56,7 @@ JOBS = (
     decisions.upkeep.observe_challenges,
     decisions.upkeep.close_overdue,
     credit.upkeep.close_days,
+    credit.origination_upkeep.expire_applications,
     credit.bureau.poll_bureau,
     credit.messages.poll_messages,
     credit.collecting.collect_late_loans,
@@ -75,6 +76,8 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.credit.http import close_router as of_day_close
     from steelyard.credit.http import collection_router as of_collections
     from steelyard.credit.http import loan_router as of_loans
+    from steelyard.credit.http import origination_router as of_originations
+    from steelyard.credit.http import product_router as of_products
     from steelyard.decisions.http import ask_router as of_asking
     from steelyard.decisions.http import list_router as of_lists
     from steelyard.decisions.http import model_router as of_models
@@ -103,6 +106,8 @@ def routers() -> tuple[APIRouter, ...]:
         of_experiments,
         of_loans,
         of_day_close,
+        of_originations,
+        of_products,
         of_bureau,
         of_collections,
         of_simulation,
