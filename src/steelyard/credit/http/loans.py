@@ -222,7 +222,7 @@ def disburse(loan: LoanId, body: DisburseIn, write: Lends) -> Response:
     response_model=EffectOut,
     responses=refused_by(*_STATE, *_MONEY, *_FITS, write=True),
 )
-def draw(loan: LoanId, body: DrawIn, write: Lends) -> Response:
+def draw_tranche(loan: LoanId, body: DrawIn, write: Lends) -> Response:
     """Pay a further tranche out."""
     _anybody(write, write.verb)
     return _effect(write, loan, changes.draw, **body.model_dump())
