@@ -25,10 +25,10 @@ PHONE = "+8615400001234"
 
 
 @contextmanager
-def process(module: str) -> Iterator[str]:
+def process(module: str, *more: str) -> Iterator[str]:
     """Run a simulated service; yield its address."""
     running = subprocess.Popen(
-        [sys.executable, "-m", f"steelyard.credit.providers.{module}", "--port", "0"],
+        [sys.executable, "-m", f"steelyard.credit.providers.{module}", "--port", "0", *more],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         text=True,

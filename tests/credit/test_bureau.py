@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
@@ -30,7 +31,7 @@ from steelyard.events import PostgresFactLog
 from steelyard.kernel import Refusal, SteppingClock
 from steelyard.parties import consents
 from tests.conftest import START, Store
-from tests.credit.outside import Outside, id_number
+from tests.credit.outside import Outside, id_number, process
 from tests.credit.outside import bureau_process as bureau_process
 from tests.credit.outside import bureau_url as bureau_url
 from tests.credit.outside import enrol as enrol
@@ -324,3 +325,37 @@ def test_neither_order_nor_repetition_of_evidence_matters(
 def test_the_simulated_bureau_answers_only_what_it_is_asked(bureau_url: str) -> None:
     answer = httpx.post(f"{bureau_url}/v1/inquiries", json={"request": "1"}, trust_env=False)
     assert answer.status_code == 422
+
+
+def test_an_inquiry_whose_asker_died_is_polled_and_not_repeated(
+    desk: Desk, enrol: Callable[..., UUID], bureau_process: Outside
+) -> None:
+    number = id_number(11)
+    desk.party = enrol(id_number=number)
+    ask = bureau.Ask(desk.party, bureau.Why.MONITORING, uuid4())
+    with desk.database.unit_of_work() as unit:
+        bureau.begin(unit, desk.keyring, ask, bureau=desk.at.name)
+    again = bureau.inquire(desk.database, desk.keyring, desk.at, ask, actor="system:test")
+    assert again.state is STATE.VOID
+    assert bureau_process.get(f"/v1/persons/{number}/inquiries") == {"inquiries": 0}
+    assert desk.ask().state is STATE.ANSWERED
+    assert bureau_process.get(f"/v1/persons/{number}/inquiries") == {"inquiries": 1}
+
+
+def test_a_bureau_that_starts_again_knows_what_it_was_asked(
+    database: Database, keyring: Keyring, enrol: Callable[..., UUID], tmp_path: Path
+) -> None:
+    number = id_number(12)
+    party = enrol(id_number=number)
+    store = ("--store", str(tmp_path / "bureau.sqlite"))
+    ask = bureau.Ask(party, bureau.Why.LIMIT, uuid4())
+    with process("simulated_bureau", *store) as url:
+        opened = HttpCreditBureau(url)
+        asked = bureau.inquire(database, keyring, opened, ask, actor="system:test")
+        opened.close()
+    with process("simulated_bureau", *store) as url:
+        opened = HttpCreditBureau(url)
+        polled = bureau.poll(database, keyring, opened, ask.id, actor="system:test")
+        opened.close()
+        assert Outside(url).get(f"/v1/persons/{number}/inquiries") == {"inquiries": 1}
+    assert (asked.state, polled) == (STATE.ANSWERED, asked)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -13,6 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from steelyard.base import Database
 from steelyard.base.audit import read_audit
@@ -21,6 +24,7 @@ from steelyard.base.http import Caller
 from steelyard.cases import CaseState
 from steelyard.cases import reading as case_reading
 from steelyard.cashflows import events
+from steelyard.cli.main import app as cli
 from steelyard.credit import loans
 from steelyard.credit.model.promise import Promise, PromiseState, judge, paid_for
 from steelyard.credit.model.strategy import (
@@ -38,7 +42,15 @@ from steelyard.credit.model.strategy import (
     wants_case,
 )
 from steelyard.credit.providers.gateway_http import HttpMessageGateway
-from steelyard.credit.service import collecting, collections, hardship, messages, promises
+from steelyard.credit.service import (
+    collecting,
+    collections,
+    complaints,
+    hardship,
+    messages,
+    notices,
+    promises,
+)
 from steelyard.experiments import designs, observations
 from steelyard.kernel import Refusal
 from steelyard.parties import approvals
@@ -601,3 +613,105 @@ def test_the_phone_number_stands_in_no_table_of_ours(desk: Desk) -> None:
         for table in ("contact", "message", "message_receipt", "collection_episode"):
             rows = connection.exec_driver_sql(f"SELECT t::text FROM credit.{table} t").scalars()
             assert all(PHONE not in row for row in rows)
+
+
+# Notices, and what happens when things happen at once or not to the end
+
+
+def test_customers_are_told_of_their_own_matters_once(desk: Desk) -> None:
+    house = desk.house
+
+    def tell() -> int:
+        return notices.send_notices(house.database, desk.keyring, desk.gateway)
+
+    def told() -> list[str]:
+        with house.database.reading() as connection:
+            found = messages.messages_of(connection, desk.party)
+        return sorted(one.template for one in found)
+
+    assert tell() == 0
+    desk.late(-3)
+    assert (tell(), tell(), told()) == (1, 0, ["due_soon"])
+    desk.late(5)
+    desk.collect()
+    house.do(promises.promise, desk.loan, amount_minor=500, by_on=house.today)
+    kind = complaints.MatterKind.COMPLAINT
+    new = complaints.NewMatter(desk.loan, kind, "rude_call")
+    matter = house.do(complaints.receive, new)
+    desk.at(23)
+    assert tell() == 0
+    desk.at(12)
+    assert (tell(), tell()) == (2, 0)
+    answer = complaints.MatterAnswer(outcome=complaints.MatterOutcome.REFUSED, reasons=("no",))
+    house.do(complaints.answer, matter.id, answer)
+    desk.late(6)
+    desk.collect()
+    assert (tell(), tell()) == (2, 0)
+    assert {"complaint_received", "complaint_answered", "promise_noted", "promise_broken"} <= {
+        *told()
+    }
+    soon = house.today + timedelta(days=30)
+    plan = hardship.Plan(kind=PLAN.RE_AGE, instalments=12, first_due_on=soon)
+    proposed = house.run(lambda unit: hardship.propose(unit, desk.loan, plan, reason="ill"), ANN)
+    _approve(house, proposed.approval)
+    house.do(hardship.grant, proposed.id)
+    assert (tell(), tell()) == (1, 0)
+    assert "plan_granted" in told()
+
+
+def test_two_runs_at_once_contact_nobody_twice(desk: Desk, gateway_process: Outside) -> None:
+    others = [desk.house.lend(party=desk.party) for _ in range(3)]
+    desk.late(16)
+    for one in others:
+        desk.house.do(loans.roll, one)
+    with ThreadPoolExecutor(3) as pool:
+        done = [one.result() for one in [pool.submit(desk.collect) for _ in range(3)]]
+    assert sum(one.started for one in done) == 4
+    with desk.house.database.reading() as connection:
+        made = connection.exec_driver_sql(
+            "SELECT channel, count(*) FROM credit.contact GROUP BY channel"
+        ).all()
+        sent = connection.exec_driver_sql("SELECT count(*) FROM credit.message").scalar_one()
+    counts = dict(made)  # type: ignore[arg-type]
+    # One text, two calls a day at most, three in all, whichever loan they are about.
+    assert counts == {"sms": 1, "call": 2}
+    assert sent == 3
+
+
+def test_a_contact_whose_sender_died_is_sent_by_the_next_run(
+    desk: Desk, gateway_process: Outside
+) -> None:
+    desk.late(4)
+    planned = collecting.collect(desk.house.database, desk.keyring, None)
+    assert planned.planned == 1
+    (made,) = desk.contacts()
+    sending = messages.Sending(
+        act=made.act, party=desk.party, channel=made.channel, template="overdue",
+        values={"loan": "1", "amount": "x", "days": "4"},
+    )  # fmt: skip
+    # The intent is committed and its sender gone: asked, the gateway knows of nothing.
+    desk.house.run(
+        lambda unit: messages.begin(unit, desk.keyring, sending, gateway=desk.gateway.name)
+    )
+    first = messages.send(
+        desk.house.database, desk.keyring, desk.gateway, sending, actor="system:test"
+    )
+    assert first.state.value == "void"
+    again = messages.send(
+        desk.house.database, desk.keyring, desk.gateway, sending, actor="system:test"
+    )
+    assert (again.id, again.state.value) == (first.id, "accepted")
+    outbox: Any = gateway_process.get("/outbox", to=PHONE)
+    assert [one["sent"] for one in outbox if one["request"] == str(first.id)] == [1]
+
+
+def test_the_command_shows_what_a_strategy_would_do() -> None:
+    runner = CliRunner()
+    shown = runner.invoke(cli, ["credit", "next-acts", "15", "--json"])
+    assert shown.exit_code == 0, shown.output
+    assert [one["turn"] for one in json.loads(shown.stdout)] == ["sms#1", "call#0"]
+    night = ["credit", "next-acts", "15", "--at", "2026-03-02T21:00", "--json"]
+    assert json.loads(runner.invoke(cli, night).stdout) == []
+    wrong = runner.invoke(cli, ["credit", "next-acts", "15", "--strategy", "hammer"])
+    assert wrong.exit_code == 1
+    assert runner.invoke(cli, ["credit", "next-acts", "15", "--zone", "Mars"]).exit_code == 2

@@ -60,6 +60,7 @@ JOBS = (
     credit.bureau.poll_bureau,
     credit.messages.poll_messages,
     credit.collecting.collect_late_loans,
+    credit.notices.tell_customers,
 )
 CONSUMERS: tuple[events.Consumer, ...] = (
     parties.account_owners,
