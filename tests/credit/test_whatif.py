@@ -26,6 +26,8 @@ from steelyard.credit.products import DELIVERED
 from steelyard.credit.service import whatif
 from steelyard.credit.service.answers import price_bp
 from steelyard.credit.service.made_up import MadeUp, make_up
+from tests.credit.applicants import Counter
+from tests.credit.applicants import counter as counter
 
 ECONOMICS = Economics()
 
@@ -246,3 +248,13 @@ def test_the_same_seed_makes_up_the_same_history(made: MadeUp) -> None:
 def test_a_platform_without_decided_applications_has_no_history(database: Database) -> None:
     with database.reading() as connection, pytest.raises(HistoryIsTooShort):
         whatif.try_log(connection, Change(), ECONOMICS, lambda *_: None)
+
+
+def test_applications_of_the_platform_are_read_with_what_became_of_them(counter: Counter) -> None:
+    applied = counter.decided(amount_minor=500_000)
+    counter.accept(applied.id)
+    counter.decided(amount_minor=700_000, purpose="business")
+    with counter.database.reading() as connection, pytest.raises(HistoryIsTooShort) as refusal:
+        whatif.try_log(connection, Change(), ECONOMICS, lambda *_: None)
+    # Both were read; no loan is a year old, so no outcome is known.
+    assert refusal.value.facts == {"found": 0, "what": "bad loans", "least": LEAST_BAD}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from steelyard.features.catalogue import credit, log_ins, payments, withdrawals
+from steelyard.features.catalogue import credit, loans, log_ins, payments, withdrawals
 from steelyard.features.catalogue.derived import complete
 from steelyard.features.catalogue.exported import export
 from steelyard.features.catalogue.kinds import KINDS as _KINDS
@@ -43,7 +43,13 @@ def _by_name(features: Iterable[Feature]) -> Mapping[str, Feature]:
 KINDS: Mapping[str, EventKind] = MappingProxyType(_KINDS)
 """Every kind of event by name."""
 CATALOGUE: Mapping[str, Feature] = _by_name(
-    (*payments.FEATURES, *log_ins.FEATURES, *credit.FEATURES, *withdrawals.FEATURES)
+    (
+        *payments.FEATURES,
+        *log_ins.FEATURES,
+        *credit.FEATURES,
+        *withdrawals.FEATURES,
+        *loans.FEATURES,
+    )
 )
 """Every feature by name."""
 HANDBOOK: tuple[str, ...] = tuple(

@@ -86,6 +86,22 @@ KINDS = _by_name([
         zh="客户申请贷款。",
     ),
     _kind(
+        "loan_repayment",
+        "customer product",
+        "loan currency repayment_kind",
+        numbers="amount_minor days_late left_minor",
+        en="A customer repays a loan.",
+        zh="客户归还贷款。",
+    ),
+    _kind(
+        "loan_lateness",
+        "customer product",
+        "loan",
+        numbers="dpd overdue_minor bucket_before bucket category stage",
+        en="A loan of a customer came into another bucket, category or stage.",
+        zh="客户的一笔贷款逾期档次、分类或阶段发生变动。",
+    ),
+    _kind(
         "withdrawal",
         "customer account payee device ip customer_payee customer_device",
         "currency",

@@ -86,6 +86,16 @@ def _sign_up(payload: Payload) -> dict[str, Value]:
     return {"customer": payload["party"]} | _picked(payload, "channel region")
 
 
+def _repayment(payload: Payload) -> dict[str, Value]:
+    names = "product loan currency repayment_kind amount_minor days_late left_minor"
+    return {"customer": payload["party"]} | _picked(payload, names)
+
+
+def _lateness(payload: Payload) -> dict[str, Value]:
+    names = "product loan dpd overdue_minor bucket_before bucket category stage"
+    return {"customer": payload["party"]} | _picked(payload, names)
+
+
 _READERS: Mapping[str, tuple[tuple[str, str, _Fields], ...]] = {
     "simulation.CardPaymentMade@1": (("card_payment", "payment", _payment),),
     # It was asked for, and it was declined: two events.
@@ -96,6 +106,9 @@ _READERS: Mapping[str, tuple[tuple[str, str, _Fields], ...]] = {
     "simulation.CardPaymentRefunded@1": (("card_refund", "refund", _refund),),
     "parties.SessionOpened@1": (("log_in", "session", _log_in),),
     "parties.CustomerRegistered@1": (("sign_up", "party", _sign_up),),
+    # A loan has many of both: its own number, or the day, tells them apart.
+    "credit.LoanRepaid@1": (("loan_repayment", "loan seq", _repayment),),
+    "credit.LoanBucketChanged@1": (("loan_lateness", "loan on", _lateness),),
 }
 
 
@@ -165,5 +178,6 @@ def drafts(
     for kind, id_, fields_of in readers or ():
         fields = fields_of(content)
         if fields is not None:
-            made.append(Draft(kind, str(content[id_]), at_ms, fields))
+            id_of = ":".join(str(content[name]) for name in id_.split())
+            made.append(Draft(kind, id_of, at_ms, fields))
     return tuple(made)
