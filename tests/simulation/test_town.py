@@ -176,7 +176,8 @@ def test_a_history_is_what_the_model_says(played: Database) -> None:
         assert book.book.business_on == PLAN.opens_on + timedelta(days=PLAYED)
         assert house.book.business_on == book.book.business_on
         deposits = sum(act.amount_minor for act in acts if isinstance(act, Deposit))
-        assert book.balance("bank:settlement") == deposits
+        funding = PLAN.customers * 5_000_000  # of the lender, lying at the town's bank
+        assert book.balance("bank:settlement") == deposits + funding
         income = house.balance("income:card_fee")
         assert income == book.balance("mirror:house:CNY") > 0
         entry = book.movements(limit=1).items[0]
