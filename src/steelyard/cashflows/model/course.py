@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
 from steelyard.cashflows.model.allocation import (
     STANDARD,
@@ -29,9 +30,12 @@ from steelyard.cashflows.model.terms import Accrues, InterestOn, Method, Terms
 Parts = dict[Part, int]
 
 
+_NOTHING: Final[Parts] = dict.fromkeys(Part, 0)
+
+
 def none_of_any() -> Parts:
     """Return nothing of each part."""
-    return dict.fromkeys(Part, 0)
+    return _NOTHING.copy()
 
 
 @dataclass(slots=True)
