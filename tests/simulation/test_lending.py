@@ -12,7 +12,7 @@ import pytest
 
 from steelyard.base import Database, NoPolicyGate, Outcome, Verdict
 from steelyard.base.crypto import Keyring
-from steelyard.credit import books, loans
+from steelyard.credit import books, complaints, loans
 from steelyard.kernel import Refusal
 from steelyard.ledger import AccountKind, BookReader, NewAccount, close_day, open_accounts
 from steelyard.parties import NewCustomer, registry
@@ -175,6 +175,24 @@ def test_everything_is_repaid_early(desk: Desk) -> None:
     assert loan.state is loans.LoanState.CLOSED
     assert desk.pay(number=93).outcome == "declined"
     assert desk.agrees()
+
+
+def test_a_complaint_is_a_matter_with_a_day(desk: Desk) -> None:
+    def complain(about: str, request: int = 1) -> Any:
+        order = lending.ComplaintOrder(
+            id=UUID(int=70 + len(about)), request=UUID(int=request), about=about
+        )  # fmt: skip
+        [answer] = desk.database.transact(lambda unit: lending.complain(unit, [order]))
+        return answer
+
+    assert complain("rude_call").reason == "loan_is_unknown"
+    desk.lend()
+    assert complain("rude_call").outcome == "received"
+    assert complain("not_my_loan").outcome == "received"
+    with desk.database.reading() as connection:
+        found_open = complaints.open_matters(connection)
+    assert {one.kind.value for one in found_open} == {"complaint", "repudiation"}
+    assert all(one.due_on > one.received_on for one in found_open)
 
 
 def test_the_same_requests_give_the_same_books(

@@ -251,6 +251,20 @@ class LoanPaymentsIn(BodyIn):
     payments: Annotated[list[LoanPaymentIn], Field(min_length=1, max_length=lending.BATCH)]
 
 
+class ComplaintIn(BodyIn):
+    """A complaint about a loan."""
+
+    id: UUID
+    request: UUID = Field(description="of the loan")
+    about: Annotated[str, Field(pattern=r"^[a-z][a-z_]{1,39}$")] = Field(description="a code")
+
+
+class ComplaintsIn(BodyIn):
+    """Complaints in the order in which they were made."""
+
+    complaints: Annotated[list[ComplaintIn], Field(min_length=1, max_length=lending.BATCH)]
+
+
 class LoanAnswerOut(BaseModel):
     """What became of one item."""
 
@@ -517,6 +531,18 @@ def pay_loans(body: LoanPaymentsIn, write: Lives) -> Response:
         for p in body.payments
     ]
     return write.run(lambda unit: LoanAnswersOut.of(lending.pay_loans(unit, orders)))
+
+
+@router.post(
+    "/loan-complaints", response_model=LoanAnswersOut, responses=refusals(*_ON_LOANS, write=True)
+)
+def complain(body: ComplaintsIn, write: Lives) -> Response:
+    """Take complaints about loans in; each becomes a case with a day."""
+    _refuse_in_production(write)
+    orders = [
+        lending.ComplaintOrder(id=c.id, request=c.request, about=c.about) for c in body.complaints
+    ]
+    return write.run(lambda unit: LoanAnswersOut.of(lending.complain(unit, orders)))
 
 
 @router.post(

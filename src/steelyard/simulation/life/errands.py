@@ -13,6 +13,7 @@ from steelyard.simulation.model import (
     CardPayment,
     Deposit,
     FraudReport,
+    LoanComplaint,
     LoanPayment,
     LoanRequest,
     Refund,
@@ -52,13 +53,15 @@ class Tally:
     loans_declined: int = 0
     loan_payments: int = 0
     loan_payments_declined: int = 0
+    loan_complaints: int = 0
     days_closed: int = 0
 
     @property
     def actions(self) -> int:
         """How many things people did."""
         cards = self.payments + self.refunds + self.reports
-        return self.sign_ups + self.deposits + cards + self.loans + self.loan_payments
+        loans = self.loans + self.loan_payments + self.loan_complaints
+        return self.sign_ups + self.deposits + cards + loans
 
 
 class Messenger:
@@ -97,6 +100,8 @@ class Messenger:
             self._refund(f"{self._name(span)}/refunds/{number}", refunds)
         for number, reports in _chunks(errands.reports):
             self._report(f"{self._name(span)}/reports/{number}", reports)
+        for number, complaints in _chunks(errands.loan_complaints, _LOANS):
+            self._complain(f"{self._name(span)}/complaints/{number}", complaints)
         if span.ends_the_day:
             self._close_day(span.on)
 
@@ -221,6 +226,11 @@ class Messenger:
         )
         self.tally.loan_payments += len(payments)
         self.tally.loan_payments_declined += _declined(answers)
+
+    def _complain(self, key: str, complaints: Sequence[LoanComplaint]) -> None:
+        body = [{"id": one.id, "request": one.request_id, "about": one.about} for one in complaints]
+        self.client.post("/v1/simulation/loan-complaints", key, {"complaints": body})
+        self.tally.loan_complaints += len(complaints)
 
     def _pay(self, key: str, payments: Sequence[CardPayment]) -> None:
         answers = self.client.post(

@@ -77,6 +77,22 @@ class LoanPaymentOrder:
     repays_all: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComplaintOrder:
+    """A complaint about a loan.
+
+    Attributes
+    ----------
+    id : of the complaint
+    request : of the loan
+    about : stable code; `not_my_loan` is a repudiation
+    """
+
+    id: UUID
+    request: UUID
+    about: str
+
+
 @dataclass(frozen=True, slots=True)
 class LoanAnswer:
     """What became of an item.

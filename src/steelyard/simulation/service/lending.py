@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from steelyard.base import Database, Gate, Outcome, Question, UnitOfWork, Verdict
 from steelyard.cashflows import terms
-from steelyard.credit import books, catalogue, dayclose, loans
+from steelyard.credit import books, catalogue, complaints, dayclose, loans
 from steelyard.decisions import asking, consume, records
 from steelyard.kernel import Refusal
 from steelyard.parties import registry
@@ -27,6 +27,7 @@ from steelyard.simulation.model import CURRENCY
 from steelyard.simulation.model.draws import entropy
 from steelyard.simulation.model.lending import (
     BATCH,
+    ComplaintOrder,
     LoanAnswer,
     LoanOrder,
     LoanOutcome,
@@ -46,6 +47,7 @@ __all__ = [
     "LENDING_BOOK",
     "ON_DAY_CLOSE",
     "ON_DECISIONS",
+    "ComplaintOrder",
     "LendingReport",
     "LoanAnswer",
     "LoanOrder",
@@ -55,6 +57,7 @@ __all__ = [
     "TownIsNotFounded",
     "ask_about_loans",
     "close_lending_day",
+    "complain",
     "lend",
     "open_lender",
     "pay_loans",
@@ -75,6 +78,7 @@ UNKNOWN_PARTY: Final = "party_is_unknown"
 NOT_SERVED: Final = "tier_is_not_served"
 NO_SUCH_LOAN: Final = "loan_is_unknown"
 NOTHING_DUE: Final = "nothing_is_owed"
+_NOT_MINE: Final = "not_my_loan"
 _PAGE: Final = 500
 _FUNDING_A_CUSTOMER_MINOR: Final = 5_000_000
 _UNSCORED: Final = catalogue.Tier.B
@@ -329,6 +333,35 @@ def _due(loan: loans.Loan, on: date) -> int:
         return 0
     due = sum(row.open_minor for row in loan.standing.rows if row.due_on <= on)
     return due - loan.standing.totals.credit_minor
+
+
+def complain(unit: UnitOfWork, orders: Sequence[ComplaintOrder]) -> tuple[LoanAnswer, ...]:
+    """Take complaints in; each has its day and its case.
+
+    Returns
+    -------
+    tuple of LoanAnswer
+        One for each order; about a loan that was never given there is nothing to complain about.
+
+    Refusals
+    --------
+    town_is_not_founded, too_many_loans
+    """
+    _check(orders)
+    if store.read(unit.connection, lock=True) is None:
+        raise TownIsNotFounded
+    return tuple(_complain(unit, order) for order in orders)
+
+
+def _complain(unit: UnitOfWork, order: ComplaintOrder) -> LoanAnswer:
+    found = _loan_of(unit.connection, order.request)
+    if found is None:
+        return LoanAnswer(order.id, LoanOutcome.DECLINED, reason=NO_SUCH_LOAN)
+    kinds = complaints.MatterKind
+    kind = kinds.REPUDIATION if order.about == _NOT_MINE else kinds.COMPLAINT
+    _seed_ids(unit, "complaint", str(order.id))
+    complaints.receive(unit, complaints.NewMatter(found.id, kind, order.about))
+    return LoanAnswer(order.id, LoanOutcome.RECEIVED)
 
 
 def close_lending_day(database: Database, on: date) -> dayclose.DayReport:
