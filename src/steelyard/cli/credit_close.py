@@ -16,16 +16,14 @@ if TYPE_CHECKING:
 Book = Annotated[str, typer.Option("--book", help="the lender's book")]
 ACTOR = "operator:cli"
 _COLUMNS = [
-    Column("on", "day"),
-    Column("state", "state"),
+    Column("day", "day"),
     Column("loans", "loans", right=True),
-    Column("fell_due", "fell due", right=True),
-    Column("changed", "changed", right=True),
+    Column("fell_due", "due", right=True),
+    Column("changed", "moved", right=True),
     Column("currency", ""),
     Column("interest_minor", "interest", right=True),
-    Column("penalty_minor", "penalty", right=True),
     Column("provision_minor", "provision", right=True),
-    Column("differences", "differences", right=True),
+    Column("differences", "off", right=True),
 ]
 
 
@@ -76,8 +74,10 @@ def _show(reports: list[dayclose.DayReport], *, as_json: bool) -> None:
         for currency, sums in one.counts.sums.items() or [("", dayclose.Sums())]:
             lines.append(
                 {
-                    "on": one.on.isoformat(),
-                    "state": "closed" if one.is_closed else f"{one.done} of {one.chunks}",
+                    "day": f"{one.on}" if one.is_closed else f"{one.on} open",
+                    "is_closed": one.is_closed,
+                    "chunks": one.chunks,
+                    "done": one.done,
                     "loans": one.counts.loans,
                     "fell_due": one.counts.fell_due,
                     "changed": one.counts.changed,

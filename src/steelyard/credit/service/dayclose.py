@@ -50,6 +50,7 @@ from steelyard.credit.store import days as table
 from steelyard.credit.store.close import find_ids, is_month_end
 from steelyard.ledger import BookReader
 from steelyard.ledger import close_day as close_book_day
+from steelyard.ledger import refusals as ledger_refusals
 
 __all__ = [
     "REFUSALS",
@@ -66,7 +67,14 @@ __all__ = [
     "read",
 ]
 
-REFUSALS: Final = (DayIsNotOver, ClockWasSetBack, DaysAreClosedInOrder, LoansAreHeld)
+REFUSALS: Final = (
+    ledger_refusals.BookNotFound,
+    ClockWasSetBack,
+    DayWasNeverClosed,
+    DaysAreClosedInOrder,
+    DayIsNotOver,
+    LoansAreHeld,
+)
 """How the close of a day can be refused."""
 CHUNK: Final = 20_000
 """Open loans in a transaction: measured, about half a second."""
