@@ -35,7 +35,8 @@ AT_MS = 1_767_605_400_123
 
 def test_every_fact_heard_is_declared_with_the_fields_that_are_read() -> None:
     for room in ("parties.service.access_facts", "parties.service.facts",
-                 "simulation.service.facts"):  # fmt: skip
+                 "simulation.service.facts", "credit.service.facts",
+                 "credit.service.close_facts"):  # fmt: skip
         import_module(f"steelyard.{room}")
     for name in facts.HEARD:
         if name.startswith(("cases.", "decisions.")) or name.endswith("Reported@1"):

@@ -41,7 +41,7 @@ class BookIsEmpty(Refusal):
     """There is no loan to tell anything about."""
 
     kind = RefusalKind.NOT_FOUND
-    en = "There is no {what} to make a portfolio report of."
+    en = "A portfolio report needs {what}: there are none."
     zh = "没有可用于组合报告的{what}。"
 
 

@@ -7,11 +7,12 @@ person, once for each limit and act of a day. Nothing about a limit changes here
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import partial
 from uuid import UUID
 
 from steelyard.base import Database, UnitOfWork
+from steelyard.base.jobs import Daily, JobContext, job
 from steelyard.cases import CaseKind, open_case
 from steelyard.cases import registry as case_registry
 from steelyard.credit.model.line import Line, LineState
@@ -29,6 +30,7 @@ from steelyard.credit.service.lines import MARKETING
 from steelyard.credit.service.risk_facts import LimitReviewProposed
 from steelyard.credit.store import lines as lines_table
 from steelyard.credit.store import portfolio as table
+from steelyard.decisions import deciding
 from steelyard.features import profiles
 from steelyard.parties import consents
 
@@ -40,6 +42,7 @@ __all__ = [
     "Trigger",
     "Warned",
     "propose",
+    "watch_limits",
     "watch_lines",
 ]
 
@@ -82,6 +85,17 @@ class Monitored:
     lines: int
     proposed: int
     last: UUID | None
+
+
+@job("credit.watch_limits", schedule=Daily(time(3, 40), "Asia/Shanghai"))
+def watch_limits(context: JobContext) -> None:
+    """Look at every open limit, and put before people what early warning proposes."""
+    history = deciding.EntityHistory(context.database)
+    after: UUID | None = None
+    while not context.should_stop:
+        after = watch_lines(context.database, history, after=after).last
+        if after is None:
+            break
 
 
 def watch_lines(
