@@ -42,6 +42,9 @@ LOADED = (
     credit.collecting,
     credit.complaints,
     credit.hardship,
+    credit.risk_facts,
+    credit.provisioning,
+    credit.monitoring,
 )
 """What a door loads when it is asked for, and whose facts have to be entered from the start."""
 JOBS = (
@@ -61,6 +64,7 @@ JOBS = (
     credit.messages.poll_messages,
     credit.collecting.collect_late_loans,
     credit.notices.tell_customers,
+    credit.monitoring.watch_limits,
 )
 CONSUMERS: tuple[events.Consumer, ...] = (
     parties.account_owners,
@@ -78,6 +82,7 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.credit.http import collection_router as of_collections
     from steelyard.credit.http import loan_router as of_loans
     from steelyard.credit.http import origination_router as of_originations
+    from steelyard.credit.http import portfolio_router as of_portfolio
     from steelyard.credit.http import product_router as of_products
     from steelyard.decisions.http import ask_router as of_asking
     from steelyard.decisions.http import list_router as of_lists
@@ -108,6 +113,7 @@ def routers() -> tuple[APIRouter, ...]:
         of_loans,
         of_day_close,
         of_originations,
+        of_portfolio,
         of_products,
         of_bureau,
         of_collections,
