@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from steelyard.base import Database
 from steelyard.base.http import Caller
+from steelyard.base.jobs import jobs
 from steelyard.cases import CaseState, closing, working
 from steelyard.cases import reading as case_reading
 from steelyard.credit import loans
@@ -440,6 +441,27 @@ def test_a_file_that_was_touched_is_rejected(
     assert (told.state.value, told.reason) == ("unknown", "answer_unreadable")
     with desk.house.database.reading() as connection:
         assert bureau_files.deliveries_of(connection, "2026-03") == (told,)
+
+
+def test_missed_months_are_reported_in_order_and_again_until_accepted(
+    desk: Desk, bureau_process: Outside, the_bureau: HttpCreditBureau
+) -> None:
+    house = desk.house
+
+    def report() -> tuple[str, ...]:
+        return bureau_files.report(house.database, the_bureau, actor=ANN)
+
+    house.to(date(2026, 4, 1))
+    bureau_process.script({"verb": "deliver", "behaviour": "break"})
+    assert report() == ("2026-03",)
+    house.to(date(2026, 7, 2))
+    assert report() == ("2026-03", "2026-04", "2026-05", "2026-06")
+    assert report() == ()
+    with house.database.reading() as connection:
+        told = [one.state.value for one in bureau_files.deliveries_of(connection, "2026-03")]
+        assert bureau_files.periods_due(connection) == ()
+    assert told == ["unknown", "accepted"]
+    assert "credit.report_to_bureau" in jobs()
 
 
 def test_lateness_and_a_back_dated_payment_stand_in_the_next_file(desk: Desk) -> None:

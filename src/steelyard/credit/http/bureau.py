@@ -14,6 +14,7 @@ from steelyard.base.http import BodyIn, NotEntitled, Read, Write, reading, writi
 from steelyard.base.http import refusals as refused_by
 from steelyard.credit import bureau, bureau_files, loans, messages
 from steelyard.credit.http.wire import LoanId, own
+from steelyard.parties import registry
 
 router = APIRouter(prefix="/v1/credit", tags=["credit"])
 
@@ -198,6 +199,7 @@ def _staff(read: Read | Write, verb: str) -> None:
     "/bureau/inquiries",
     response_model=InquiryOut,
     responses=refused_by(
+        registry.PartyIsUnknown,
         bureau.ConsentIsMissing,
         bureau.PersonalFieldIsMissing,
         bureau.InquiryIsUnderWay,
@@ -276,7 +278,10 @@ def poll_inquiry(inquiry: InquiryId, write: Asks) -> Response:
     "/bureau/files",
     response_model=FileOut,
     responses=refused_by(
-        bureau_files.PeriodIsMalformed, bureau_files.ReportingFileExists, write=True
+        bureau_files.PeriodIsMalformed,
+        bureau_files.ReportingFileExists,
+        loans.refusals.LenderIsUnknown,
+        write=True,
     ),
 )
 def make_file(body: FileIn, write: Reports) -> Response:

@@ -11,6 +11,7 @@ from steelyard.base import UnitOfWork
 from steelyard.base.http import NotEntitled, Read, Write, reading, writing
 from steelyard.base.http import refusals as refused_by
 from steelyard.credit import (
+    bureau_files,
     collecting,
     collections,
     complaints,
@@ -44,6 +45,7 @@ from steelyard.credit.http.collection_wire import (
     StopOut,
 )
 from steelyard.credit.http.wire import LoanId, own
+from steelyard.decisions import lifecycle
 from steelyard.parties import approvals
 
 router = APIRouter(prefix="/v1/credit", tags=["credit"])
@@ -381,6 +383,9 @@ _ANSWER = (
     *_MATTER,
     complaints.AnswerIsMalformed,
     complaints.EvidenceIsNeeded,
+    bureau_files.CorrectionIsMalformed,
+    lifecycle.ListIsUnknown,
+    lifecycle.EntryIsMalformed,
     loans.refusals.WaiverExceedsDue,
     loans.refusals.ChangeDoesNotFit,
 )

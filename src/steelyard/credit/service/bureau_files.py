@@ -7,12 +7,14 @@ a payment that was back-dated corrects the history by itself.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, time
+from functools import partial
 
 import sqlalchemy as sa
 
 from steelyard.base import Database, UnitOfWork
 from steelyard.base.audit import audit
+from steelyard.base.jobs import Daily, JobContext, job
 from steelyard.cashflows import Standing, run
 from steelyard.credit.model.bureau import CreditBureau, Delivery, DeliveryState
 from steelyard.credit.model.loan import LoanState
@@ -58,11 +60,13 @@ __all__ = [
     "delete_account",
     "deliver",
     "deliveries_of",
-    "last_period",
     "list_files",
     "make_file",
+    "periods_due",
     "preview_file",
     "read_file",
+    "report",
+    "report_to_bureau",
     "reported_of",
     "write_file",
 ]
@@ -291,6 +295,45 @@ def _months(start: str, end: str) -> int:
     return (int(end[:4]) - int(start[:4])) * 12 + int(end[5:]) - int(start[5:])
 
 
-def last_period(now: datetime) -> str:
-    """Return the month before an instant's."""
-    return months_to(f"{now:%Y-%m}", 2)[0]
+def periods_due(connection: sa.Connection) -> tuple[str, ...]:
+    """Return the months that are over and not reported, oldest first.
+
+    Of a platform that never reported, only the last one.
+
+    Refusals
+    --------
+    lender_is_unknown
+    """
+    on = books.business_on(connection)
+    over = months_to(f"{on:%Y-%m}")[:-1]
+    newest = table.last(connection)
+    return over[-1:] if newest is None else tuple(one for one in over if one > newest.period)
+
+
+def report(database: Database, bureau: CreditBureau, *, actor: str) -> tuple[str, ...]:
+    """Make every file that is due, and hand in what the bureau has not accepted.
+
+    Returns
+    -------
+    tuple of str
+        Periods that were handed in by this run.
+    """
+    with database.reading() as connection:
+        due = periods_due(connection)
+    for period in due:
+        database.transact(partial(make_file, period=period), actor=actor)
+    with database.reading() as connection:
+        waiting = table.not_accepted(connection, bureau.name)
+    for period in waiting:
+        deliver(database, bureau, period, actor=actor)
+    return tuple(waiting)
+
+
+@job("credit.report_to_bureau", schedule=Daily(time(4), "Asia/Shanghai"))
+def report_to_bureau(context: JobContext) -> None:
+    """Report the months that are over; a file that was not accepted is handed in again."""
+    bureau = getattr(context.platform, "credit_bureau", None)
+    with context.database.reading() as connection:
+        if bureau is None or not books.lenders(connection):
+            return
+    report(context.database, bureau, actor=context.actor)

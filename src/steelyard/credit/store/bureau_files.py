@@ -285,6 +285,19 @@ def add_delivery(
     )
 
 
+def not_accepted(connection: sa.Connection, bureau: str) -> list[str]:
+    """Return the periods whose file a bureau has neither accepted nor rejected, oldest first."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT f.period FROM credit.bureau_file f WHERE NOT EXISTS ("
+            "SELECT FROM credit.bureau_delivery d WHERE d.period = f.period AND d.bureau = :bureau"
+            " AND d.state IN ('accepted', 'rejected')) ORDER BY f.period"
+        ),
+        {"bureau": bureau},
+    )
+    return list(rows.scalars())
+
+
 def deliveries(connection: sa.Connection, period: str) -> list[Delivery]:
     """Return the receipts for a file, oldest first."""
     rows = connection.execute(
