@@ -61,6 +61,7 @@ JOBS = (
     credit.upkeep.close_days,
     credit.origination_upkeep.expire_applications,
     credit.bureau.poll_bureau,
+    credit.bureau_files.report_to_bureau,
     credit.messages.poll_messages,
     credit.collecting.collect_late_loans,
     credit.notices.tell_customers,
