@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -477,7 +477,7 @@ def test_a_long_pause_is_lived_through_quietly(present: tuple[Present, Database]
     paid = [a for a in actions_between(found(PLAN), start_at, end_at) if isinstance(a, Deposit)]
     assert now.life.messenger.tally.deposits == len(paid) > 12
     after = told(database)
-    assert after["ledger.DayClosed"] - before["ledger.DayClosed"] == 2 * 39
+    assert after["ledger.DayClosed"] - before["ledger.DayClosed"] == 3 * 39
     now.tick(0)
     assert now.life.played_at == start_at + pause
     asked = payments_between(end_at, start_at + pause)
@@ -624,8 +624,18 @@ def test_a_quiet_span_has_deposits_and_no_shopping() -> None:
     assert len(busy.payments) > 3
     assert quiet.payments == quiet.refunds == quiet.reports == ()
     assert quiet.deposits == busy.deposits
-    kinds = (busy.sign_ups, busy.deposits, busy.payments, busy.refunds, busy.reports)
-    assert sum(len(of_kind) for of_kind in kinds) == len(acts)
+    assert sum(len(getattr(busy, field.name)) for field in fields(busy)) == len(acts)
+
+
+def test_a_quiet_span_has_instalments_and_nobody_borrows() -> None:
+    made = found(replace(PLAN, customers=200))
+    acts = [a for n in range(40, 50) for a in day(made, PLAN.opens_on + timedelta(days=n))]
+    busy, quiet = errands(acts), errands(acts, is_quiet=True)
+    assert len(busy.loan_requests) > 0
+    assert len(busy.loan_payments) > 0
+    assert quiet.loan_requests == quiet.loan_complaints == ()
+    assert quiet.loan_payments == busy.loan_payments
+    assert sum(len(getattr(busy, field.name)) for field in fields(busy)) == len(acts)
 
 
 def test_upcoming_is_read_in_order_and_cut_where_it_is_asked() -> None:
@@ -640,4 +650,4 @@ def test_upcoming_is_read_in_order_and_cut_where_it_is_asked() -> None:
         assert len(some) <= 7
         taken += some
     assert taken == acts
-    assert len({type(act) for act in taken}) == 5
+    assert len({type(act) for act in taken}) == 6  # nobody has anything to repay yet
