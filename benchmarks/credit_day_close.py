@@ -129,7 +129,7 @@ def contract(chance: random.Random, nr: int) -> tuple[Terms, list[events.Any]]:
     an instalment that fell due on the day before `DAY` and will not pay it, two come to the edge of
     a later bucket on `DAY`, and the others are late by anything up to a year.
     """
-    months = chance.randint(6, 24)
+    months = chance.randint(6, 18)
     age = chance.randint(1, min(months - 1, 11))
     kind = nr % 100
     due_on = FIRST + timedelta(days=chance.randint(-27, 2))

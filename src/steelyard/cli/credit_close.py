@@ -34,7 +34,7 @@ def close_day(
     ] = None,
     debits: Annotated[bool, typer.Option(help="take what is due from wallets before")] = True,
     workers: Annotated[int, typer.Option("--workers", min=1, max=16)] = 2,
-    chunk: Annotated[int, typer.Option("--chunk", min=100, max=50_000, help="loans")] = 20_000,
+    chunk: Annotated[int, typer.Option("--chunk", min=100, max=50_000, help="loans")] = 5_000,
     book: Book = "lending",
     as_json: AsJson = False,
 ) -> None:
