@@ -1,4 +1,4 @@
-"""The portfolio: the book read in columns, months kept, and everything that is drawn of it."""
+"""The portfolio: the book read in columns, and everything that is drawn of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 import sqlalchemy as sa
 
-from steelyard.base import UnitOfWork
 from steelyard.credit.model.book import Applications, Book, Integers, Labels, month_of
 from steelyard.credit.model.portfolio_tables import Picture, Table, picture, report
 from steelyard.credit.model.risk_refusals import BookIsEmpty
@@ -21,7 +20,6 @@ __all__ = [
     "BookIsEmpty",
     "Picture",
     "Table",
-    "keep_month",
     "list_months",
     "made_up_book",
     "picture",
@@ -32,17 +30,6 @@ __all__ = [
 _NO_REGION: Final = (
     "The region of a debtor is not part of the loan: concentration by region is missing."
 )
-
-
-def keep_month(unit: UnitOfWork, month_on: date, *, first_nr: int, last_nr: int) -> int:
-    """Keep how the loans of a range of numbers stand at the end of a month; again, it adds nothing.
-
-    Returns
-    -------
-    int
-        Snapshots that were added.
-    """
-    return risk.write_snapshot(unit.connection, month_on, first_nr, last_nr)
 
 
 def list_months(connection: sa.Connection) -> list[dict[str, Any]]:

@@ -114,34 +114,6 @@ def version_on(connection: sa.Connection, on: date) -> int:
     return 0 if found is None else int(found)
 
 
-def write_snapshot(connection: sa.Connection, month_on: date, first_nr: int, last_nr: int) -> int:
-    """Keep how the loans of a range of numbers stand at the end of a month.
-
-    A loan is kept that is active, or was in its last snapshot; so the month in which it ended is
-    there, and no later one. Said again, nothing is added.
-
-    Returns
-    -------
-    int
-        Snapshots that were added.
-    """
-    done = connection.execute(
-        sa.text(
-            "INSERT INTO credit.snapshot (month_on, nr, pool, state, bucket, dpd, category, stage,"
-            " principal_minor, overdue_minor, provision_minor)"
-            " SELECT :month_on, s.nr, s.pool, s.state, s.bucket, s.dpd, s.category, s.stage,"
-            " s.principal_minor, s.overdue_minor, s.provision_minor FROM credit.standing s"
-            " WHERE s.nr BETWEEN :first_nr AND :last_nr"
-            " AND (s.state = 1 OR (s.state <> 5 AND COALESCE((SELECT p.state"
-            "   FROM credit.snapshot p WHERE p.nr = s.nr AND p.month_on < :month_on"
-            "   ORDER BY p.month_on DESC LIMIT 1), 1) = 1))"
-            " ON CONFLICT (month_on, nr) DO NOTHING"
-        ),
-        {"month_on": month_on, "first_nr": first_nr, "last_nr": last_nr},
-    )
-    return done.rowcount
-
-
 def list_months(connection: sa.Connection) -> list[dict[str, Any]]:
     """Return the months that are kept, and how many loans each, the first first."""
     rows = connection.execute(
