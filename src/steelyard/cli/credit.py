@@ -8,6 +8,7 @@ from steelyard.cli import (
     credit_berka,
     credit_close,
     credit_collections,
+    credit_origination,
     credit_portfolio,
     credit_schedule,
     credit_scorecard,
@@ -24,9 +25,11 @@ app.command("bureau-file")(credit_collections.bureau_file)
 app.command("contacts")(credit_collections.contacts)
 app.command("matters")(credit_collections.matters)
 app.command("next-acts")(credit_collections.next_acts)
+app.command("apply")(credit_origination.apply)
 app.command("close-day")(credit_close.close_day)
 app.command("days")(credit_close.days)
 app.command("portfolio")(credit_portfolio.portfolio)
+app.command("quote")(credit_origination.quote)
 app.command("replay-berka")(credit_berka.replay_berka)
 app.command("schedule")(credit_schedule.schedule)
 app.command("scorecard")(credit_scorecard.scorecard)

@@ -22,6 +22,7 @@ from steelyard.base.schema import SchemaIsBehind, migrate, revisions
 from steelyard.base.telemetry.metrics import prepare_metrics
 from steelyard.cli.output import Column, bars, out, show
 from steelyard.cli.supervisor import Child, Stopped, Supervisor
+from steelyard.credit import catalogue, origination
 from steelyard.decisions import policies
 from steelyard.kernel import Refusal, RefusalKind
 from steelyard.parties import RequestSigner, first_run, roles
@@ -130,6 +131,8 @@ def _prepare(settings: Settings, url: str, owner_url: str, *, town: bool) -> Non
     with open_database(settings) as database, database.unit_of_work() as unit:
         roles.settle_built_in_roles(unit)
         policies.install_delivered(unit)
+        catalogue.install_delivered(unit)
+        origination.publish_texts(unit)
         if not settings.in_production:
             clock = StoredBusinessClock(RealClock())
             if clock.resume(unit.connection, speed=0) is None and town:

@@ -54,15 +54,27 @@ def make_offer(
     amount_minor: int,
     cause: str,
     decision: UUID | None,
+    on: date | None = None,
 ) -> Application:
     """Offer an amount in a tier, and return the application that has the offer.
+
+    Parameters
+    ----------
+    on : day from which would be lent; None: the business date
 
     Refusals
     --------
     lender_is_unknown, annual_rate_is_over_cap, rate_cap_is_unknown
     """
     offer = _offer(
-        unit, present, product, tier=tier, amount_minor=amount_minor, cause=cause, decision=decision
+        unit,
+        present,
+        product,
+        tier=tier,
+        amount_minor=amount_minor,
+        cause=cause,
+        decision=decision,
+        on=on or business_on(unit.connection, product.currency),
     )
     table.insert_offer(unit.connection, offer)
     fact = OfferMade(
@@ -102,7 +114,8 @@ def refresh(unit: UnitOfWork, application: UUID) -> Offer:
     assert present.offer is not None, "it is offered"
     before = table.read_offer(unit.connection, present.offer)
     product = product_for(unit.connection, present)
-    if before.start_on == business_on(unit.connection, product.currency):
+    on = business_on(unit.connection, product.currency)
+    if before.start_on == on:
         return before
     fresh = _offer(
         unit,
@@ -112,6 +125,7 @@ def refresh(unit: UnitOfWork, application: UUID) -> Offer:
         amount_minor=before.amount_minor,
         cause=before.cause,
         decision=before.decision,
+        on=on,
     )
     fresh = replace(fresh, expires_at=before.expires_at)
     table.insert_offer(unit.connection, fresh)
@@ -129,8 +143,8 @@ def _offer(
     amount_minor: int,
     cause: str,
     decision: UUID | None,
+    on: date,
 ) -> Offer:
-    on = business_on(unit.connection, product.currency)
     order = replace(present.facts.order(on), amount_minor=amount_minor)
     content = content_of(product, tier, order, LENDER, price_minor=present.facts.price_minor)
     return Offer(

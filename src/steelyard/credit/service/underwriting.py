@@ -297,7 +297,7 @@ def _conclude(unit: UnitOfWork, application: UUID, version: int, verdict: Verdic
     )
     match found.ruling:
         case Ruling.OFFER:
-            return _offer(unit, decided, product, found, verdict)
+            return _offer(unit, decided, grounds, found, verdict)
         case Ruling.REVIEW:
             return _refer(unit, decided, found)
         case Ruling.DECLINE:
@@ -312,7 +312,7 @@ def _said(connection: sa.Connection, verdict: Verdict) -> Said:
 
 
 def _offer(
-    unit: UnitOfWork, present: Application, product: Product, found: Assessment, verdict: Verdict
+    unit: UnitOfWork, present: Application, grounds: Grounds, found: Assessment, verdict: Verdict
 ) -> Application:
     assert found.tier is not None, "an offer has a price"
     assert verdict.decision_id is not None, "without a decision a person rules"
@@ -322,11 +322,12 @@ def _offer(
     return make_offer(
         unit,
         present,
-        product,
+        grounds.product,
         tier=found.tier,
         amount_minor=found.amount_minor,
         cause=decision.cause,
         decision=decision.id,
+        on=grounds.on,
     )
 
 
