@@ -33,7 +33,6 @@ from steelyard.parties import consents
 from tests.conftest import START, Store
 from tests.credit.outside import Outside, id_number, process
 from tests.credit.outside import bureau_process as bureau_process
-from tests.credit.outside import bureau_url as bureau_url
 from tests.credit.outside import enrol as enrol
 from tests.credit.outside import keyring as keyring
 from tests.credit.outside import the_bureau as the_bureau

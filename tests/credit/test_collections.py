@@ -59,7 +59,6 @@ from tests.credit.lender import ANN, BOB, House, open_house
 from tests.credit.outside import PHONE, Outside
 from tests.credit.outside import enrol as enrol
 from tests.credit.outside import gateway_process as gateway_process
-from tests.credit.outside import gateway_url as gateway_url
 from tests.credit.outside import keyring as keyring
 from tests.credit.outside import the_gateway as the_gateway
 

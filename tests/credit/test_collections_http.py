@@ -27,10 +27,8 @@ from steelyard.parties import approvals
 from tests.conftest import Store
 from tests.credit.lender import ANN, BOB, House, open_house
 from tests.credit.outside import bureau_process as bureau_process
-from tests.credit.outside import bureau_url as bureau_url
 from tests.credit.outside import enrol as enrol
 from tests.credit.outside import gateway_process as gateway_process
-from tests.credit.outside import gateway_url as gateway_url
 from tests.credit.outside import keyring as keyring
 from tests.credit.outside import the_bureau as the_bureau
 from tests.credit.outside import the_gateway as the_gateway

@@ -49,7 +49,6 @@ from tests.conftest import Store
 from tests.credit.lender import ANN, BOB, House, open_house
 from tests.credit.outside import Outside
 from tests.credit.outside import bureau_process as bureau_process
-from tests.credit.outside import bureau_url as bureau_url
 from tests.credit.outside import enrol as enrol
 from tests.credit.outside import keyring as keyring
 from tests.credit.outside import the_bureau as the_bureau

@@ -29,7 +29,6 @@ from steelyard.kernel import Refusal
 from tests.credit.outside import PHONE, Outside
 from tests.credit.outside import enrol as enrol
 from tests.credit.outside import gateway_process as gateway_process
-from tests.credit.outside import gateway_url as gateway_url
 from tests.credit.outside import keyring as keyring
 from tests.credit.outside import the_gateway as the_gateway
 
