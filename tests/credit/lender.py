@@ -227,7 +227,12 @@ class House:
             then.days_past_due,
             then.oldest_due_on,
         )
-        assert kept.position.credit_minor == then.totals.credit_minor
+        has = kept.position
+        assert has.credit_minor == then.totals.credit_minor
+        assert has.interest_suspended_minor <= max(0, has.interest_minor)
+        assert has.penalty_suspended_minor <= max(0, has.penalty_minor)
+        if loan.state is not loans.LoanState.ACTIVE:
+            assert (has.book_minor, has.principal_minor, has.provision_minor) == (0, 0, 0)
         rows = connection.exec_driver_sql(
             "SELECT no, due_on, principal_minor, interest_minor, fee_minor, penalty_minor,"
             " paid_principal_minor, paid_interest_minor, balance_minor, accrues_minor, paid_on,"

@@ -176,12 +176,29 @@ def life_in(house: House) -> type[RuleBasedStateMachine]:
                 )
 
         @rule(amount=st.integers(1, 3_000))
-        def charge_and_waive(self, amount: int) -> None:
+        def charge(self, amount: int) -> None:
             self.attempt(
                 lambda: house.do(changes.charge_fee, self.loan, code="l", amount_minor=amount)
             )
-            self.attempt(lambda: house.do(changes.waive, self.loan, penalty_minor=amount))
-            self.attempt(lambda: house.do(changes.waive, self.loan, interest_minor=amount))
+
+        @rule(percent=st.integers(1, 110))
+        def waive(self, percent: int) -> None:
+            standing = house.read(self.loan).standing
+            assert standing is not None
+            due = [row for row in standing.rows if row.due_on <= standing.as_of]
+            asked = {
+                f"{part}_minor": percent
+                * sum(
+                    getattr(row, f"{part}_minor")
+                    - getattr(row, f"paid_{part}_minor")
+                    - getattr(row, f"waived_{part}_minor")
+                    for row in due
+                )
+                // 100
+                for part in ("penalty", "fee", "interest")
+            }
+            if 0 < sum(asked.values()) <= changes.WAIVED_ALONE_MINOR:
+                self.attempt(lambda: house.do(changes.waive, self.loan, **asked))
 
         @rule(amount=AMOUNT)
         def draw(self, amount: int) -> None:
