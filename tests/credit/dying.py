@@ -35,7 +35,7 @@ def main(url: str, on: date, dies_at: int) -> None:
     psycopg.Cursor.execute = execute  # type: ignore[method-assign]
     noon = datetime(on.year, on.month, on.day, 12, tzinfo=UTC) + timedelta(days=1)
     database = Database(url, facts=PostgresFactLog(), clock=PlainBusinessClock(FixedClock(noon)))
-    how = dayclose.How(chunk=4, workers=1, debits=True)
+    how = dayclose.How(chunk=3, workers=1, debits=True)
     report = dayclose.close_day(database, on, how=how)
     assert report.is_closed
     database.close()

@@ -165,7 +165,7 @@ def _random_book(house: House, seed: int, *, many: int, days: int) -> None:
 
 
 def test_a_random_book_is_what_run_says_every_day(house: House) -> None:
-    _random_book(house, 1, many=9, days=16)
+    _random_book(house, 1, many=8, days=12)
 
 
 @pytest.mark.long
