@@ -333,7 +333,10 @@ def test_a_salary_advance_shows_its_fee_as_a_yearly_rate(counter: Counter) -> No
 
 def test_the_evidence_is_one_package_that_proves_itself(counter: Counter) -> None:
     applied = counter.decided()
-    with counter.database.reading() as connection, pytest.raises(origination.EvidenceIsMissing):
+    with (
+        counter.database.reading() as connection,
+        pytest.raises(origination.ContractEvidenceIsMissing),
+    ):
         origination.export_evidence(connection, applied.id)
     counter.accept(applied.id)
     with counter.database.reading() as connection:

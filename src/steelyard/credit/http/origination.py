@@ -367,7 +367,7 @@ def rule(application: Id, body: RulingIn, write: Underwrites) -> Response:
 @router.get(
     "/{application}/evidence",
     response_model=EvidenceList,
-    responses=refused_by(*_NONE, origination.EvidenceIsMissing),
+    responses=refused_by(*_NONE, origination.ContractEvidenceIsMissing),
 )
 def list_evidence(application: Id, read: Reads) -> EvidenceList:
     """List the pieces of evidence of a contract, with their hashes."""
@@ -393,7 +393,7 @@ def list_evidence(application: Id, read: Reads) -> EvidenceList:
     response_class=Response,
     responses={
         200: {"content": {"application/zip": {}}, "description": "manifest and every piece"},
-        **refused_by(*_NONE, origination.EvidenceIsMissing),
+        **refused_by(*_NONE, origination.ContractEvidenceIsMissing),
     },
 )
 def export_evidence(application: Id, read: Reads) -> Response:

@@ -23,7 +23,7 @@ _NO_INSTANT = (1980, 1, 1, 0, 0, 0)
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
-class EvidenceIsMissing(Refusal):
+class ContractEvidenceIsMissing(Refusal):
     """No contract was signed from the application."""
 
     kind = RefusalKind.NOT_FOUND

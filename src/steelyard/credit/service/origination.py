@@ -20,7 +20,7 @@ from steelyard.credit.model.application import (
 )
 from steelyard.credit.model.caps import AnnualRateIsOverCap, RateCapIsUnknown
 from steelyard.credit.model.evidence import (
-    EvidenceIsMissing,
+    ContractEvidenceIsMissing,
     PackageIsUnreadable,
     PackageReport,
     Piece,
@@ -76,9 +76,9 @@ __all__ = [
     "ApplicationStateForbids",
     "ConsentIsNeeded",
     "Consented",
+    "ContractEvidenceIsMissing",
     "ContractTextDiffers",
     "CustomerMayNotBorrow",
-    "EvidenceIsMissing",
     "Facts",
     "IdentityIsNotProved",
     "Lender",

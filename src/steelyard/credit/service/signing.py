@@ -16,7 +16,7 @@ from steelyard.base.audit import audit
 from steelyard.credit.model import consent_texts
 from steelyard.credit.model.application import Application, ApplicationState
 from steelyard.credit.model.evidence import (
-    EvidenceIsMissing,
+    ContractEvidenceIsMissing,
     PackageReport,
     Piece,
     build_package,
@@ -298,12 +298,12 @@ def evidence_of(connection: sa.Connection, application: UUID) -> tuple[Piece, ..
 
     Refusals
     --------
-    application_is_unknown, evidence_is_missing
+    application_is_unknown, contract_evidence_is_missing
     """
     table.read(connection, application)
     found = tuple(table.pieces(connection, application))
     if not found:
-        raise EvidenceIsMissing(application=application)
+        raise ContractEvidenceIsMissing(application=application)
     return found
 
 
@@ -312,7 +312,7 @@ def export_evidence(connection: sa.Connection, application: UUID) -> bytes:
 
     Refusals
     --------
-    application_is_unknown, evidence_is_missing
+    application_is_unknown, contract_evidence_is_missing
     """
     return build_package(application, evidence_of(connection, application))
 
