@@ -44,7 +44,7 @@ class Client:
 
 @pytest.fixture
 def client(database: Database) -> Client:
-    house = House(database, Caller(ANN, frozenset({"credit.read", "credit.estimate"})))
+    house = House(database, Caller(ANN, frozenset({"credit.read_portfolio", "credit.estimate"})))
     app = FastAPI()
     app.include_router(portfolio_router)
     app.state.platform = house
@@ -102,6 +102,6 @@ def test_parameters_over_http(store: Store, client: Client, database: Database) 
 
 
 def test_a_stranger_estimates_nothing(client: Client) -> None:
-    client.house.caller = Caller(ANN, frozenset({"credit.read"}))
+    client.house.caller = Caller(ANN, frozenset({"credit.read_portfolio"}))
     found = client.post("/risk-parameters", {})
     assert (found.status_code, found.json()["code"]) == (403, "not_entitled")

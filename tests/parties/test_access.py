@@ -95,6 +95,7 @@ def test_built_in_roles_name_verbs_that_are_there() -> None:
     known |= {
         "live.read",
         "parties.unmask",
+        "credit.approve",
         "ledger.approve",
         "parties.approve",
         "decisions.approve",

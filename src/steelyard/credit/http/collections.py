@@ -151,7 +151,9 @@ def make_contact(loan: LoanId, body: ContactIn, write: Collects) -> Response:
 @router.post(
     "/contacts/{contact}/result",
     response_model=ContactOut,
-    responses=refused_by(collections.ContactIsUnknown, collections.ContactHasAResult, write=True),
+    responses=refused_by(
+        collections.CollectionContactIsUnknown, collections.ContactHasAResult, write=True
+    ),
 )
 def record_result(contact: UUID, body: ResultIn, write: Collects) -> Response:
     """Say what came of a contact; what the customer said may stop all further ones."""

@@ -17,7 +17,7 @@ from steelyard.parties import approvals
 
 router = APIRouter(prefix="/v1/credit", tags=["credit"])
 
-Reads = Annotated[Read, reading("credit.read")]
+Reads = Annotated[Read, reading("credit.read_portfolio")]
 Estimates = Annotated[Write, writing("credit.estimate")]
 Version = Annotated[int, Path(description="of the parameters", ge=0, lt=2**31)]
 Cell = str | int | float | None

@@ -76,7 +76,7 @@ class EpisodeIsUnknown(Refusal):
     zh = "借款 {loan} 当前不在催收中。"
 
 
-class ContactIsUnknown(Refusal):
+class CollectionContactIsUnknown(Refusal):
     """No contact has the id."""
 
     kind = RefusalKind.NOT_FOUND

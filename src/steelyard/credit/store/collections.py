@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from steelyard.credit.model.collection import (
     OUTCOME_DAYS,
+    CollectionContactIsUnknown,
     Contact,
-    ContactIsUnknown,
     ContactResult,
     Episode,
     EpisodeState,
@@ -290,7 +290,7 @@ def read_contact(connection: sa.Connection, contact: UUID) -> Contact:
     """
     found = find_contact(connection, contact)
     if found is None:
-        raise ContactIsUnknown(contact=contact)
+        raise CollectionContactIsUnknown(contact=contact)
     return found
 
 

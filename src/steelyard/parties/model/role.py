@@ -127,8 +127,13 @@ ADMINISTRATOR = "administrator"
 CUSTOMER = "customer"
 
 _READS = (
-    "cases.read decisions.read events.read experiments.read features.read ledger.read live.read"
-    " parties.read simulation.read"
+    "cases.read credit.read credit.read_portfolio decisions.read events.read experiments.read"
+    " features.read ledger.read live.read parties.read simulation.read"
+)
+_LENDS = (
+    "credit.answer credit.apply credit.ask_bureau credit.books credit.bring_up credit.change"
+    " credit.close_day credit.collect credit.draft_product credit.estimate credit.give_up"
+    " credit.lend credit.repay credit.report_bureau credit.set_limit credit.underwrite"
 )
 _SERVES = (
     "parties.consent parties.contact parties.correct parties.device parties.identify"
@@ -141,7 +146,7 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         Audience.STAFF,
         "经办",
         "Enters business; what weighs much is approved by another person",
-        f"{_READS} {_SERVES} access.read_approvals access.request_approval cases.close"
+        f"{_READS} {_SERVES} {_LENDS} access.read_approvals access.request_approval cases.close"
         " cases.escalate cases.work decisions.ask decisions.draft decisions.list"
         " decisions.register decisions.stop experiments.manage ledger.close_account"
         " ledger.close_day ledger.close_period ledger.open_account ledger.open_book ledger.post"
@@ -155,7 +160,7 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         "复核",
         "Approves or rejects what another person entered; enters nothing",
         f"{_READS} access.read_approvals cases.approve cases.escalate cases.lead cases.work"
-        " decisions.approve decisions.stop experiments.approve ledger.approve parties.approve"
+        " credit.approve decisions.approve decisions.stop experiments.approve ledger.approve parties.approve"
         " parties.rule parties.unmask",
     ),
     _built_in(
@@ -164,7 +169,8 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         "风控",
         "Writes policies, lists and snoozes; another person puts them in force",
         f"{_READS} access.read_approvals access.request_approval cases.escalate cases.work"
-        " decisions.draft decisions.list decisions.register decisions.stop experiments.manage",
+        " credit.draft_product credit.estimate credit.set_limit credit.underwrite decisions.draft"
+        " decisions.list decisions.register decisions.stop experiments.manage",
     ),
     _built_in("analyst", Audience.STAFF, "分析", "Reads figures and facts", _READS, second=False),
     _built_in(
@@ -172,7 +178,8 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         Audience.STAFF,
         "客服",
         "Helps customers, and sees personal fields for that purpose",
-        f"cases.close cases.escalate cases.read cases.work ledger.read parties.read {_SERVES}",
+        f"cases.close cases.escalate cases.read cases.work credit.answer credit.bring_up"
+        f" credit.read ledger.read parties.read {_SERVES}",
     ),
     _built_in(
         "auditor",
@@ -201,17 +208,18 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         Audience.MACHINE,
         "模拟城",
         "The simulated town",
-        "cases.read decisions.ask events.read experiments.expose ledger.* live.read parties.*"
-        " simulation.*",
+        "cases.read credit.* decisions.ask events.read experiments.expose ledger.* live.read"
+        " parties.* simulation.*",
         second=False,
     ),
-    # The routes of the parties let a customer see and change what is his own, and nobody else's.
+    # The routes of parties and credit let a customer see and change his own, and nobody else's.
     _built_in(
         CUSTOMER,
         Audience.CUSTOMER,
         "客户",
         "A customer, about himself",
-        "parties.consent parties.contact parties.device parties.identify parties.read",
+        "credit.apply credit.bring_up credit.read credit.repay parties.consent parties.contact"
+        " parties.device parties.identify parties.read",
         second=False,
     ),
 )
