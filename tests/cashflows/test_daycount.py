@@ -135,6 +135,7 @@ def test_a_rate_for_the_term_is_spread_over_its_days() -> None:
         {"principal_minor": 0},
         {"instalments": 0},
         {"every": 0},
+        {"start_on": date(2299, 1, 1), "instalments": 36},
         {"rate": Decimal(-1)},
         {"rate": Decimal("NaN")},
         {"first_due_on": date(2026, 1, 31)},

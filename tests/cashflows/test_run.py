@@ -411,7 +411,26 @@ IMPOSSIBLE: list[AnyEvent] = [
     ReAged(seq=1, on=START, first_due_on=START, instalments=1),
     Extended(seq=1, on=START, instalments=0),
     InterestPaused(seq=1, on=START, until=START),
+    Repaid(seq=1, on=START, amount_minor=-5),
+    PaidOff(seq=1, on=START, amount_minor=-1),
+    Repaid(seq=1, on=START, amount_minor=10**30),
+    InterestPaused(seq=1, on=START, until=date.max),
+    ReAged(seq=1, on=START, first_due_on=date.max, instalments=3),
+    DueDatesMoved(seq=1, on=START, from_due=date(2024, 2, 29), to_due=date.max),
+    Extended(seq=1, on=START, instalments=10**9),
+    Disbursed(seq=1, on=START, amount_minor=-1),
+    Reversed(seq=1, on=START, of=1),
+    Reversed(seq=2, on=START, of=1),
 ]
+
+
+def test_two_events_do_not_share_a_number() -> None:
+    twice: list[AnyEvent] = [
+        Repaid(seq=1, on=START, amount_minor=5),
+        Repaid(seq=1, on=START, amount_minor=5),
+    ]
+    with pytest.raises(EventIsInvalid):
+        run(quick(), twice, START)
 
 
 @pytest.mark.parametrize("event", IMPOSSIBLE, ids=lambda event: type(event).__name__)

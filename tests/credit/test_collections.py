@@ -475,7 +475,8 @@ def test_what_is_said_on_the_phone_stops_the_contacts(
     desk.house.do(collections.record_result, made.id, result)
     assert _refused(desk.contact) == "contact_is_stopped"
     assert desk.house.refused(collections.record_result, made.id, result) == "contact_has_a_result"
-    assert desk.house.refused(collections.record_result, uuid4(), result) == "collection_contact_is_unknown"
+    refused = desk.house.refused(collections.record_result, uuid4(), result)
+    assert refused == "collection_contact_is_unknown"
     desk.late(22)
     assert desk.collect().planned == 0
     with desk.house.database.reading() as connection:

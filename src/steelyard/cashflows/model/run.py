@@ -16,7 +16,14 @@ from steelyard.cashflows.model.events import PayoffUntil
 from steelyard.cashflows.model.plan import is_equal
 from steelyard.cashflows.model.refusals import EventIsInvalid
 from steelyard.cashflows.model.standing import Prepaid, Row, RowKind, Standing, Totals
-from steelyard.cashflows.model.terms import Method, Prepay, Terms
+from steelyard.cashflows.model.terms import (
+    LATEST_YEAR,
+    MAX_INSTALMENTS,
+    MAX_PRINCIPAL_MINOR,
+    Method,
+    Prepay,
+    Terms,
+)
 
 
 def run(terms: Terms, events: Iterable[AnyEvent], as_of: date) -> Standing:
@@ -126,12 +133,24 @@ def _course(terms: Terms, events: Iterable[AnyEvent], as_of: date) -> tuple[Cour
     for event in in_order(events, as_of):
         if event.on < terms.start_on:
             raise _invalid(event, "before the contract begins")
+        _check(event)
         course.advance_to(event.on)
         _APPLY[type(event)](course, tally, event)
         course.anchor(event.on)
         tally.last_on = event.on
     course.advance_to(as_of)
     return course, tally
+
+
+def _check(event: AnyEvent) -> None:
+    """Refuse what is out of bounds for any contract."""
+    least = 0 if isinstance(event, happened.PaidOff) else 1
+    if not least <= getattr(event, "amount_minor", least) <= MAX_PRINCIPAL_MINOR:
+        raise _invalid(event, f"an amount lies in {least}..10^15")
+    for name in ("until", "to_due", "first_due_on"):
+        on = getattr(event, name, None)
+        if isinstance(on, date) and on.year > LATEST_YEAR:
+            raise _invalid(event, f"it reaches beyond {LATEST_YEAR}")
 
 
 def in_order(events: Iterable[AnyEvent], as_of: date) -> list[AnyEvent]:
@@ -144,9 +163,14 @@ def in_order(events: Iterable[AnyEvent], as_of: date) -> list[AnyEvent]:
     []
     """
     found = list(events)
+    by_seq = {one.seq: one for one in found}
     dropped: set[int] = set()
     for event in sorted(found, key=lambda one: -one.seq):
+        if by_seq[event.seq] is not event:
+            raise _invalid(event, "another event has its number")
         if isinstance(event, happened.Reversed):
+            if event.of not in by_seq or event.of >= event.seq:
+                raise _invalid(event, f"there is no event {event.of} before it")
             if event.seq not in dropped:
                 dropped.add(event.of)
             dropped.add(event.seq)
@@ -277,7 +301,7 @@ def _move(course: Course, tally: _Tally, event: happened.DueDatesMoved) -> None:
 def _re_age(course: Course, tally: _Tally, event: happened.ReAged) -> None:
     del tally
     terms, on = course.terms, event.on
-    if event.first_due_on <= on or not 1 <= event.instalments <= 1_200:
+    if event.first_due_on <= on or not 1 <= event.instalments <= MAX_INSTALMENTS:
         raise _invalid(event, "the first new instalment must fall due later")
     if course.written_off_on is not None:
         raise _invalid(event, "it is written off")
@@ -341,8 +365,10 @@ def _empty(course: Course, line: Line, on: date) -> bool:
 
 def _extend(course: Course, tally: _Tally, event: happened.Extended) -> None:
     del tally
-    if not course.spans or event.instalments < 1:
+    if not course.spans:
         raise _invalid(event, "no instalment lies ahead")
+    if not 1 <= event.instalments <= MAX_INSTALMENTS - len(course.spans):
+        raise _invalid(event, f"at most {MAX_INSTALMENTS} instalments lie ahead")
     course.take_in(event.on)
     last = course.spans[-1]
     seed = course.terms.first_due_on or course.terms.start_on
@@ -402,8 +428,6 @@ def _waive(course: Course, tally: _Tally, event: happened.Waived) -> None:
 
 def _charge(course: Course, tally: _Tally, event: happened.FeeCharged) -> None:
     del tally
-    if event.amount_minor <= 0:
-        raise _invalid(event, "a fee is above nothing")
     if course.spans:
         course.carry[Part.FEE] += event.amount_minor
     else:
@@ -412,7 +436,7 @@ def _charge(course: Course, tally: _Tally, event: happened.FeeCharged) -> None:
 
 
 def _refund(course: Course, tally: _Tally, event: happened.Refunded) -> None:
-    if not 0 < event.amount_minor <= course.credit:
+    if event.amount_minor > course.credit:
         raise _invalid(event, f"the credit balance is {course.credit}")
     course.credit -= event.amount_minor
     tally.refunded += event.amount_minor

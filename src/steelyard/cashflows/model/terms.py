@@ -17,6 +17,8 @@ from steelyard.kernel import BusinessDayRule, Currency, Rounding
 
 MAX_INSTALMENTS: Final = 1_200
 """A hundred years of months."""
+LATEST_YEAR: Final = 2300
+"""By then every contract has ended."""
 MAX_PRINCIPAL_MINOR: Final = 10**15
 """Amounts up to this keep every intermediate product of the columnar engine exact."""
 
@@ -216,12 +218,22 @@ class Terms:
             raise TermsAreInvalid(field=field_name, why=why)
 
 
+_A_YEAR: Final = {Unit.DAY: 365, Unit.WEEK: 52, Unit.MONTH: 12}
+
+
+def _ends_in(terms: Terms) -> int:
+    """Return the year in which the last instalment falls due, or the one before it."""
+    first = terms.first_due_on or terms.start_on
+    return first.year + terms.instalments * terms.every // _A_YEAR[terms.unit]
+
+
 def _wrong(terms: Terms) -> list[tuple[str, str]]:
     """Return what cannot be, field by field."""
     rules = (
         ("principal_minor", 0 < terms.principal_minor <= MAX_PRINCIPAL_MINOR, "1..10^15"),
         ("instalments", 1 <= terms.instalments <= MAX_INSTALMENTS, f"1..{MAX_INSTALMENTS}"),
         ("every", 1 <= terms.every <= 366, "1..366"),
+        ("start_on", _ends_in(terms) <= LATEST_YEAR, f"<= {LATEST_YEAR}"),
         ("first_due_on", terms.first_due_on is None or terms.first_due_on > terms.start_on,
          "> start_on"),
         ("rate", terms.rate.is_finite() and 0 <= terms.rate <= 100, "0..100"),

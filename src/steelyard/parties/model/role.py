@@ -160,8 +160,8 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         "复核",
         "Approves or rejects what another person entered; enters nothing",
         f"{_READS} access.read_approvals cases.approve cases.escalate cases.lead cases.work"
-        " credit.approve decisions.approve decisions.stop experiments.approve ledger.approve parties.approve"
-        " parties.rule parties.unmask",
+        " credit.approve decisions.approve decisions.stop experiments.approve ledger.approve"
+        " parties.approve parties.rule parties.unmask",
     ),
     _built_in(
         "risk",
