@@ -262,6 +262,56 @@ def test_the_cooling_off_costs_nothing(house: House) -> None:
     assert house.refused(loans.step_back, house.lend()) == "cooling_off_is_over"
 
 
+def test_a_merchant_returns_no_more_than_the_purchase_in_all(house: House) -> None:
+    house.give(300_000, SHOP)
+    loan = house.sign(terms(rate="0.06"), merchant=uuid4(), product="merchant_instalments")
+    house.do(loans.disburse, loan, payee=SHOP, subsidy_minor=1_000)
+    house.do(loans.merchant_refund, loan, amount_minor=70_000)
+    again = house.refused(loans.merchant_refund, loan, amount_minor=50_001)
+    assert again == "change_does_not_fit"
+    house.do(loans.merchant_refund, loan, amount_minor=25_001)
+    house.do(loans.merchant_refund, loan, amount_minor=24_999)
+    assert house.wallet(SHOP) == 300_000
+    assert house.balance("income/subsidy/merchant_instalments:CNY") == 0
+    house.agree()
+
+
+@pytest.mark.parametrize("returned", [0, 40_001])
+def test_who_steps_back_from_a_purchase_has_what_he_paid(house: House, returned: int) -> None:
+    house.give(40_000)
+    house.give(300_000, SHOP)
+    of = terms(down_payment=Decimal("0.25"), rate="0.06", instalments=3)
+    loan = house.sign(of, merchant=uuid4(), cooling_off_until=OPENED + timedelta(days=7))
+    house.do(loans.disburse, loan, payee=SHOP, subsidy_minor=3_001)
+    house.pay(loan, 10_000)
+    if returned:
+        house.do(loans.merchant_refund, loan, amount_minor=returned)
+    house.later(2)
+    house.do(loans.step_back, loan)
+    assert (house.wallet(), house.wallet(SHOP)) == (40_000, 300_000)
+    assert house.balance("income/subsidy/quick_cash:CNY") == 0
+    found = house.read(loan)
+    assert found.state is State.CANCELLED
+    assert found.standing is not None
+    assert (found.standing.principal_minor, found.standing.totals.credit_minor) == (0, 0)
+    house.agree()
+
+
+@pytest.mark.parametrize("paid", [10_000, 120_000, 120_500])
+def test_who_steps_back_from_a_loan_has_what_he_paid(house: House, paid: int) -> None:
+    loan = house.lend(cooling_off_until=OPENED + timedelta(days=7))
+    house.give(1_000)
+    house.pay(loan, paid)
+    house.later(3)
+    house.do(loans.step_back, loan)
+    assert house.wallet() == 1_000
+    found = house.read(loan)
+    assert found.state is State.CANCELLED
+    assert found.standing is not None
+    assert (found.standing.principal_minor, found.standing.totals.credit_minor) == (0, 0)
+    house.agree()
+
+
 def test_a_contract_is_let_go_before_it_is_paid_out(house: House) -> None:
     loan = house.sign()
     house.do(loans.cancel, loan)

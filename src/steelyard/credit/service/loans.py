@@ -303,21 +303,20 @@ def merchant_refund(
     Refusals
     --------
     loan_is_unknown, loan_is_closed, loan_state_forbids, amount_is_not_positive
-    change_does_not_fit : no merchant was paid, or he returns more than the purchase
+    change_does_not_fit : no merchant was paid, or he returns more than the purchase in all
     exceeds_debit_limit : the merchant's account has not that much
     """
     file = open_file(unit, loan)
     must_be(file, "merchant_refund", *_OWES)
-    paid = _payout(file)
-    payee, lent = paid.get("payee"), file.loan.terms.principal_minor
+    payee, lent = _payout(file).get("payee"), file.loan.terms.principal_minor
     if not isinstance(payee, str):
         raise refusals.ChangeDoesNotFit(loan=loan, why="no merchant was paid")
     if amount_minor <= 0:
         raise refusals.AmountIsNotPositive(amount_minor=amount_minor)
-    if amount_minor > lent:
-        raise refusals.ChangeDoesNotFit(loan=loan, why=f"the purchase was {lent}")
-    subsidy = _whole(paid.get("subsidy_minor"))
-    back = (2 * subsidy * amount_minor + lent) // (2 * lent)
+    returned = _returned(file)
+    if returned + amount_minor > lent:
+        why = f"the purchase was {lent}, {returned} of it is returned"
+        raise refusals.ChangeDoesNotFit(loan=loan, why=why)
     on = file.business_on
     owed = payoff_of(file.loan.terms, file.known, on).total_minor
     seq = file.next_seq
@@ -334,7 +333,7 @@ def merchant_refund(
         events=(event,),
         route=Route.MERCHANT,
         other_account=payee,
-        subsidy_minor=-back,
+        subsidy_minor=-_subsidy_of(file, returned, amount_minor),
         facts=lambda effect: [_repaid(file, effect, event, "merchant_refund")],
     )
     return perform(unit, file, act, dry_run=dry_run)
@@ -342,6 +341,24 @@ def merchant_refund(
 
 def _payout(file: LoanFile) -> dict[str, object]:
     return next((line.content for line in file.history if line.kind == ActKind.PAID_OUT.value), {})
+
+
+def _returned(file: LoanFile) -> int:
+    """Return how much of the purchase the merchant gave back; none of it is ever reversed."""
+    back = [line.event for line in file.history if line.route is Route.MERCHANT]
+    money = events.Repaid | events.PrepaidPart | events.PaidOff
+    return sum(event.amount_minor for event in back if isinstance(event, money))
+
+
+def _subsidy_of(file: LoanFile, returned: int, more: int) -> int:
+    """Return the merchant's subsidy for a part of the purchase; over all parts it is the whole."""
+    subsidy = _whole(_payout(file).get("subsidy_minor"))
+    lent = file.loan.terms.principal_minor
+
+    def of(amount: int) -> int:
+        return (2 * subsidy * amount + lent) // (2 * lent)
+
+    return of(returned + more) - of(returned)
 
 
 def _whole(value: object) -> int:
@@ -451,40 +468,72 @@ def cancel(unit: UnitOfWork, loan: UUID) -> Loan:
 def step_back(unit: UnitOfWork, loan: UUID) -> Effect:
     """Undo a loan within its cooling-off: the principal goes back, no interest and no fee is owed.
 
-    What was taken from the wallet with the payout is given back; a merchant who was paid pays back.
+    A merchant who was paid pays back what he was paid; whatever the customer paid is his again.
 
     Refusals
     --------
     loan_is_unknown, loan_is_closed, loan_state_forbids, cooling_off_is_over
-    exceeds_debit_limit : the wallet has not that much
+    exceeds_debit_limit : the wallet, or the merchant's account, has not that much
     """
     file = open_file(unit, loan)
     must_be(file, "step_back", LoanState.ACTIVE)
     found, on = file.loan, file.business_on
     if found.cooling_off_until is None or on > found.cooling_off_until:
         raise refusals.CoolingOffIsOver(loan=loan, until=found.cooling_off_until)
-    freed = _freed(file)
-    perform(
-        unit,
-        file,
-        Act(name="free_of_cost", cause=found.cause, events=freed, route=Route.WALLET),
+    act = Act(
+        name="free_of_cost",
+        cause=found.cause,
+        events=_freed(file),
+        route=Route.WALLET,
+        state=LoanState.ACTIVE,
     )
-    file = open_file(unit, loan)
-    owed = payoff_of(found.terms, file.known, on).total_minor
-    paid = _payout(file)
-    payee = paid.get("payee")
-    event = events.PaidOff(seq=file.next_seq, on=on, amount_minor=owed)
+    perform(unit, file, act)
+    file = _paid_back(unit, open_file(unit, loan))
     act = Act(
         name="step_back",
         cause=found.cause,
-        events=(event,) if owed else (),
+        events=_settled(file),
         own=(ActKind.CANCELLED, {}),
-        route=Route.MERCHANT if payee else Route.WALLET,
-        other_account=payee if isinstance(payee, str) else None,
-        subsidy_minor=-_whole(paid.get("subsidy_minor")),
+        route=Route.WALLET,
         state=LoanState.CANCELLED,
     )
     return perform(unit, file, act)
+
+
+def _paid_back(unit: UnitOfWork, file: LoanFile) -> LoanFile:
+    """Let the merchant, if one was paid, return what is left of the purchase."""
+    payee, returned = _payout(file).get("payee"), _returned(file)
+    amount = file.loan.terms.principal_minor - returned
+    if not isinstance(payee, str) or not amount:
+        return file
+    seq, on = file.next_seq, file.business_on
+    event: events.PaidOff | events.PrepaidPart = events.PaidOff(seq=seq, on=on, amount_minor=amount)
+    if amount < payoff_of(file.loan.terms, file.known, on).total_minor:
+        event = events.PrepaidPart(seq=seq, on=on, amount_minor=amount)
+    act = Act(
+        name="step_back",
+        cause=file.loan.cause,
+        events=(event,),
+        route=Route.MERCHANT,
+        other_account=payee,
+        subsidy_minor=-_subsidy_of(file, returned, amount),
+        state=LoanState.ACTIVE,
+    )
+    perform(unit, file, act)
+    return open_file(unit, file.loan.id)
+
+
+def _settled(file: LoanFile) -> tuple[events.Any, ...]:
+    """Return the events that give a credit balance back and repay what is still owed."""
+    terms, on, seq = file.loan.terms, file.business_on, file.next_seq
+    made: list[events.Any] = []
+    held = run(terms, file.known, on).totals.credit_minor
+    if held:
+        made.append(events.Refunded(seq=seq, on=on, amount_minor=held))
+    owed = payoff_of(terms, (*file.known, *made), on).total_minor
+    if owed:
+        made.append(events.PaidOff(seq=seq + len(made), on=on, amount_minor=owed))
+    return tuple(made)
 
 
 def _freed(file: LoanFile) -> tuple[events.Any, ...]:
@@ -499,13 +548,15 @@ def _freed(file: LoanFile) -> tuple[events.Any, ...]:
     free = events.RateChanged(seq=seq + len(made), on=terms.start_on, rate=Decimal(0))
     made.append(free)
     standing = run(terms, (*file.known, *made), on)
-    fees = sum(
-        row.fee_minor - row.paid_fee_minor - row.waived_fee_minor
-        for row in standing.rows
-        if row.due_on <= on
+    due = [row for row in standing.rows if row.due_on <= on]
+    fees = sum(row.fee_minor - row.paid_fee_minor - row.waived_fee_minor for row in due)
+    # A down payment that is given back makes its row late, in the books: nobody was late.
+    penalty = sum(
+        row.penalty_minor - row.paid_penalty_minor - row.waived_penalty_minor for row in due
     )
-    if fees:
-        made.append(events.Waived(seq=seq + len(made), on=on, fee_minor=fees))
+    if fees or penalty:
+        number = seq + len(made)
+        made.append(events.Waived(seq=number, on=on, fee_minor=fees, penalty_minor=penalty))
     return tuple(made)
 
 
