@@ -67,6 +67,19 @@ def test_each_step_said_again_changes_nothing(counter: Counter) -> None:
     assert len(counter.steps(drafted.id)) == 8
 
 
+def test_an_id_shows_nobody_what_another_asked_for(counter: Counter) -> None:
+    drafted = counter.draft()
+    same = origination.NewApplication(
+        party=drafted.party, product="quick_cash", facts=drafted.facts, id=drafted.id
+    )
+    for other in (
+        replace(same, party=counter.customer()),
+        replace(same, facts=counter.facts(income_minor=9_000_000)),
+    ):
+        assert counter.refused(origination.draft, other) == "application_id_is_taken"
+    assert counter.read(drafted.id) == drafted
+
+
 def test_nothing_is_looked_at_without_consent(counter: Counter) -> None:
     party = counter.customer(consented=False)
     drafted = counter.draft(party)

@@ -104,6 +104,7 @@ def _out(write: Write, application: origination.Application) -> ApplicationOut:
         catalogue.ProductIsUnknown,
         registry.PartyIsUnknown,
         origination.CustomerMayNotBorrow,
+        origination.ApplicationIdIsTaken,
         origination.ApplicationIsMalformed,
         catalogue.TenorIsNotOffered,
         catalogue.MethodIsNotOffered,

@@ -56,6 +56,14 @@ class ApplicationHasExpired(Refusal):
     zh = "申请 {application} 已于 {expired_at} 过期，请重新申请。"
 
 
+class ApplicationIdIsTaken(Refusal):
+    """Something else was asked for under the id, by this customer or by another."""
+
+    kind = RefusalKind.CONFLICT
+    en = "The id {application} belongs to another application."
+    zh = "编号 {application} 已被另一笔申请使用。"
+
+
 class ApplicationIsMalformed(Refusal):
     """What is asked for or stated cannot be."""
 

@@ -14,6 +14,7 @@ from steelyard.cases import closing
 from steelyard.credit.model.application import (
     NOWHERE,
     Application,
+    ApplicationIdIsTaken,
     ApplicationState,
     Consented,
     ConsentIsNeeded,
@@ -82,6 +83,7 @@ def draft(unit: UnitOfWork, new: NewApplication) -> Application:
     --------
     product_is_unknown, party_is_unknown, customer_may_not_borrow, tenor_is_not_offered,
     method_is_not_offered, amount_is_not_offered, application_is_malformed
+    application_id_is_taken : by somebody else, or for something else
     """
     product = read_active(unit.connection, new.product)
     _customer(unit.connection, new.party)
@@ -109,7 +111,11 @@ def draft(unit: UnitOfWork, new: NewApplication) -> Application:
     )
     if enter(unit, application):
         return application
-    return table.read(unit.connection, application.id)
+    present = table.read(unit.connection, application.id)
+    asked = (new.party, new.product, new.facts)
+    if asked != (present.party, present.product, present.facts):
+        raise ApplicationIdIsTaken(application=present.id)
+    return present
 
 
 def consent(
