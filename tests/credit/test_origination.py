@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -245,6 +248,36 @@ def test_an_offer_is_accepted_as_it_is_shown_or_not_at_all(counter: Counter) -> 
     assert counter.refused(origination.accept, applied.id, missing) == "account_not_found"
     assert counter.read(applied.id).state is S.OFFERED
     assert counter.wallet(applied.party) == 0
+
+
+def test_two_offers_are_not_two_limits(counter: Counter) -> None:
+    party = counter.customer()
+    asked = {"amount_minor": 5_000_000, "income_minor": 2_000_000}
+    first, second = (counter.decided(party, **asked).id for _ in range(2))
+    told = [counter.acceptance(one) for one in (first, second)]
+    found = counter.read(first).assessment
+    assert found is not None
+    assert found["monthly_minor"] < found["room_minor"] < 2 * found["monthly_minor"]
+    ready = threading.Barrier(2)
+
+    def accept(n: int) -> str:
+        ready.wait(30)
+        work = partial(origination.accept, application=(first, second)[n], acceptance=told[n])
+        try:
+            return counter.run(work).state
+        except origination.OfferNoLongerFits:
+            return "no"
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(accept, range(2))) == ["no", "signed"]
+    assert counter.wallet(party) == 5_000_000
+
+
+def test_small_offers_fit_beside_each_other(counter: Counter) -> None:
+    party = counter.customer()
+    for one in [counter.decided(party, amount_minor=100_000).id for _ in range(2)]:
+        assert counter.accept(one).state is S.SIGNED
+    assert counter.wallet(party) == 200_000
 
 
 def test_an_offer_of_yesterday_is_made_anew_and_one_of_last_week_is_over(counter: Counter) -> None:

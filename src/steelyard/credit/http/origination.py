@@ -77,6 +77,7 @@ _OFFER = (
     origination.OfferIsUnknown,
     origination.OfferHasExpired,
     origination.OfferIsOfAnotherDay,
+    origination.OfferNoLongerFits,
     origination.TermsDiffer,
     origination.ContractTextDiffers,
     origination.AccountIsNotTheirs,

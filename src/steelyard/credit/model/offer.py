@@ -44,6 +44,14 @@ class OfferHasExpired(Refusal):
     zh = "要约 {offer} 已于 {expired_at} 失效。"
 
 
+class OfferNoLongerFits(Refusal):
+    """The customer owes more than when it was made, and both together are beyond his limit."""
+
+    kind = RefusalKind.CONFLICT
+    en = "More is owed now than when offer {offer} was made, and it no longer fits; apply again."
+    zh = "要约 {offer} 作出后您的欠款已增加，该要约不再适用，请重新申请。"
+
+
 class OfferIsOfAnotherDay(Refusal):
     """Its schedule begins on another day than the contract would; it is refreshed first."""
 

@@ -34,6 +34,7 @@ from steelyard.credit.model.offer import (
     OfferHasExpired,
     OfferIsOfAnotherDay,
     OfferIsUnknown,
+    OfferNoLongerFits,
     TermsDiffer,
     content_of,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "OfferHasExpired",
     "OfferIsOfAnotherDay",
     "OfferIsUnknown",
+    "OfferNoLongerFits",
     "Order",
     "Origin",
     "PackageIsUnreadable",

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from steelyard.base import UnitOfWork
 from steelyard.base.audit import audit
 from steelyard.credit.model import consent_texts
+from steelyard.credit.model.affordability import monthly_minor
 from steelyard.credit.model.application import Application, ApplicationState
 from steelyard.credit.model.evidence import (
     ContractEvidenceIsMissing,
@@ -29,6 +30,7 @@ from steelyard.credit.model.offer import (
     Offer,
     OfferIsOfAnotherDay,
     OfferIsUnknown,
+    OfferNoLongerFits,
     TermsDiffer,
     content_bytes,
 )
@@ -88,8 +90,11 @@ def accept(
     --------
     application_is_unknown, application_state_forbids, offer_is_unknown, offer_has_expired,
     terms_differ, contract_text_differs, offer_is_of_another_day, consent_is_needed,
-    account_is_not_theirs, and those of `loans.sign`, `loans.disburse` and `lines.open_for`
+    offer_no_longer_fits, account_is_not_theirs, and those of `loans.sign`, `loans.disburse` and
+    `lines.open_for`
     """
+    # Several offers to one customer are signed one after the other, each knowing the debts before.
+    table.hold_all_of_its_party(unit.connection, application)
     present = table.read(unit.connection, application, lock=True)
     if present.state is _S.SIGNED and present.offer == acceptance.offer:
         return present
@@ -98,6 +103,7 @@ def accept(
     product = product_for(unit.connection, present)
     must_have_consent(unit.connection, present)
     _must_be_of_today(unit, offer, product)
+    _must_fit(unit.connection, present, offer)
     detail = {"offer": str(offer.id), "terms": offer.hash, "device": acceptance.device}
     accepted = move(unit, present, _S.ACCEPTED, detail=detail)
     _keep(unit, accepted, offer, product, acceptance)
@@ -138,6 +144,19 @@ def _must_be_of_today(unit: UnitOfWork, offer: Offer, product: Product) -> None:
         raise OfferIsOfAnotherDay(
             offer=offer.id, start_on=offer.start_on.isoformat(), on=on.isoformat()
         )
+
+
+def _must_fit(connection: sa.Connection, present: Application, offer: Offer) -> None:
+    """Refuse an offer that debts made since it was assessed have taken the room of."""
+    assessed: Mapping[str, Any] = present.assessment or {}
+    principal, monthly = table.owed_by(connection, present.party)
+    more = max(0, principal - assessed["own_owed_minor"])
+    more_monthly = max(0, monthly - assessed["own_debts_minor"])
+    if not more and not more_monthly:
+        return
+    is_within = offer.amount_minor + more <= assessed["limit_minor"]
+    if not is_within or monthly_minor(offer.terms) + more_monthly > assessed["room_minor"]:
+        raise OfferNoLongerFits(offer=offer.id)
 
 
 def _lend(

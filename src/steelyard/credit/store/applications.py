@@ -122,6 +122,17 @@ def read(connection: sa.Connection, application: UUID, *, lock: bool = False) ->
     return _application(row)
 
 
+def hold_all_of_its_party(connection: sa.Connection, application: UUID) -> None:
+    """Lock the rows of all applications of the customer who made one, the oldest first."""
+    connection.execute(
+        sa.text(
+            "SELECT id FROM credit.application WHERE party ="
+            " (SELECT party FROM credit.application WHERE id = :id) ORDER BY id FOR UPDATE"
+        ),
+        {"id": application},
+    )
+
+
 def find(
     connection: sa.Connection,
     *,
