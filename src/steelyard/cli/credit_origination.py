@@ -62,7 +62,7 @@ def quote(
 
 
 def apply(
-    party: Annotated[UUID, typer.Argument(help="id of the customer")],
+    customer: Annotated[str, typer.Argument(help="id of the party")],
     product: Annotated[str, typer.Argument(help="quick_cash, ...")],
     income_minor: Annotated[int, typer.Option("--income-minor", min=0, help="of a month")],
     amount_minor: Amount = 1_000_000,
@@ -86,6 +86,7 @@ def apply(
     from steelyard.credit import catalogue, origination
     from steelyard.web.platform import open_platform
 
+    party = _party(customer)
     with open_platform(read_settings(), pool_size=4) as platform:
         database = platform.database
         with database.reading() as connection:
@@ -108,13 +109,23 @@ def apply(
                 offer = origination.offer_of(connection, applied.id)
         if offer is not None and accept is not None:
             applied = _signed(platform, applied, offer, accept)
+        otherwise = _otherwise(platform, applied)
         if evidence is not None and applied.state is origination.ApplicationState.SIGNED:
             with database.reading() as connection:
                 evidence.write_bytes(origination.export_evidence(connection, applied.id))
-    _tell(applied, offer, evidence, as_json=as_json)
+    _tell(applied, offer, evidence, otherwise=otherwise, as_json=as_json)
 
 
 _ACTOR = "system:command"
+
+
+def _party(text: str) -> UUID:
+    try:
+        return UUID(text.removeprefix("party:"))
+    except ValueError:
+        raise WordIsUnknown(
+            given=text, what="party id", known="019b8b06-3b00-7324-8efb-b0785655ee35"
+        ) from None
 
 
 def _decided(
@@ -142,6 +153,30 @@ def _decided(
     return underwriting.decide(database, platform.gate, applied.id, actor=_ACTOR)
 
 
+def _otherwise(
+    platform: SteelyardPlatform, applied: origination.Application
+) -> list[dict[str, Any]] | None:
+    """Return what the customer could change to be approved; None where nothing was refused."""
+    from steelyard.credit import underwriting
+
+    try:
+        with platform.database.reading() as connection:
+            found = underwriting.counterfactual_of(connection, applied.id)
+    except underwriting.CounterfactualIsNotAsked:
+        return None
+    if found is None:
+        return []
+    is_chinese = language().startswith("zh")
+    return [
+        {
+            "what": name,
+            "text": getattr(underwriting.ACTIONABLE[name], "zh" if is_chinese else "en"),
+            "value": value,
+        }
+        for name, value in found.change.changed.items()
+    ]
+
+
 def _signed(
     platform: SteelyardPlatform,
     applied: origination.Application,
@@ -166,6 +201,7 @@ def _tell(
     offer: origination.Offer | None,
     evidence: Path | None,
     *,
+    otherwise: list[dict[str, Any]] | None,
     as_json: bool,
 ) -> None:
     from steelyard.credit import underwriting
@@ -180,6 +216,7 @@ def _tell(
                 "application": applied.id,
                 "state": applied.state,
                 "reasons": reasons,
+                "counterfactual": otherwise,
                 "loan": applied.loan,
                 "line": applied.line,
                 "offer": None if offer is None else {"hash": offer.hash, **offer.content},
@@ -189,12 +226,39 @@ def _tell(
     out.print(f"application {applied.id}: [bold]{applied.state}[/bold]", highlight=False)
     for one in reasons:
         out.print(f"  {one['code']}: {one['text']}", highlight=False)
+    is_chinese = language().startswith("zh")
+    if otherwise == []:
+        nothing = (
+            "未找到申请人可自行调整并获批的方案" if is_chinese else "no change found that would do"
+        )
+        out.print(f"  {nothing}", highlight=False)
+    for one in otherwise or ():
+        would = "如作以下调整即可获批" if is_chinese else "would be approved:"
+        out.print(f"  {would} {one['text']} ({one['what']} = {one['value']})", highlight=False)
     if applied.loan is not None:
         out.print(f"loan {applied.loan}", highlight=False)
     if evidence is not None and evidence.exists():
         out.print(f"evidence written to {evidence}", highlight=False)
     if offer is not None:
         _show(offer.content)
+
+
+_WORDS = (
+    ("amount", "贷款本金"),
+    ("interest", "利息"),
+    ("fees", "费用合计"),
+    ("all costs", "息费合计"),
+    ("total of payments", "还款总额"),
+    ("interest rate a year", "年利率"),
+    ("cap", "利率上限"),
+    ("cost", "成本"),
+    ("nr", "期"),
+    ("due", "到期日"),
+    ("principal", "本金"),
+    ("fee", "费用"),
+    ("total", "应还"),
+    ("balance", "剩余本金"),
+)
 
 
 def _show(content: Any) -> None:
@@ -215,19 +279,21 @@ def _show(content: Any) -> None:
         f" {content['tier']}  {content['tenor']}  {content['method']}  from {content['start_on']}",
         highlight=False,
     )
+    said = {en: zh if is_chinese else en for en, zh in _WORDS}
     figures = {
-        "amount": money(content["amount_minor"]),
-        "interest": money(costs["interest_minor"]),
-        "fees": money(costs["fee_minor"]),
-        "all costs": money(costs["cost_minor"]),
-        "total of payments": money(costs["payments_minor"]),
-        "interest rate": f"{float(content['rate_annual']) * 100:.2f}% p.a.",
+        said["amount"]: money(content["amount_minor"]),
+        said["interest"]: money(costs["interest_minor"]),
+        said["fees"]: money(costs["fee_minor"]),
+        said["all costs"]: money(costs["cost_minor"]),
+        said["total of payments"]: money(costs["payments_minor"]),
+        said["interest rate a year"]: f"{float(content['rate_annual']) * 100:.2f}%",
         **{one["zh" if is_chinese else "en"]: one["percent"] for one in costs["rates"]},
-        "cap": f"{float(content['cap']['rate_annual']) * 100:.2f}% ({content['cap']['source']})",
+        said["cap"]: f"{float(content['cap']['rate_annual']) * 100:.2f}%"
+        f" ({content['cap']['source']})",
     }
     show(
         [{"what": what, "value": value} for what, value in figures.items()],
-        [Column("what", "cost"), Column("value", "", right=True)],
+        [Column("what", said["cost"]), Column("value", "", right=True)],
         as_json=False,
     )
     show(
@@ -244,10 +310,10 @@ def _show(content: Any) -> None:
             for one in costs["periods"]
         ],
         [
-            Column("nr", "nr", right=True),
-            Column("due_on", "due"),
+            Column("nr", said["nr"], right=True),
+            Column("due_on", said["due"]),
             *(
-                Column(key, key, right=True)
+                Column(key, said[key], right=True)
                 for key in ("principal", "interest", "fee", "total", "balance")
             ),
         ],

@@ -186,12 +186,15 @@ _SHARES = ("share", "rate", "margin", "coverage", "take_up", "return_on_capital"
 
 
 def _heading(head: str) -> str:
-    return head.removesuffix("_minor").replace("_", " ")
+    """Return a column's heading; the name of a policy stands as it is."""
+    return head if "@" in head else head.removesuffix("_minor").replace("_", " ")
 
 
 def _shown(figure: object, value: object) -> object:
     """Return a figure as people read it: whole units of money, shares in per cent."""
     name = str(figure)
+    if value == figure:
+        return _heading(name)
     if name.endswith("_minor") and isinstance(value, int):
         return round(value / _UNITS)
     if name.endswith(_SHARES) and isinstance(value, float | int):

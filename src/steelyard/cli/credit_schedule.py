@@ -152,8 +152,13 @@ def _formed(path: Path, place: str, read: Any, told: Any) -> Any:
 
 def _numbered(path: Path, n: int, told: Any) -> dict[str, Any]:
     """Return an event's form; one without a number gets that of its place."""
+    from steelyard.cashflows import form
+
     if not isinstance(told, dict):
         raise CaseIsInvalid(path=path, field=f"events[{n}]", why="an object")
+    if told.get("event") not in form.EVENTS:
+        why = f"one of {', '.join(form.EVENTS)}"
+        raise CaseIsInvalid(path=path, field=f"events[{n}].event", why=why)
     return {"seq": n + 1, **told}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,6 +85,8 @@ def scorecard(
         made = training.train(table, rule, progress)
         theirs, libraries = _ask_peer(table, rule, progress, make=make_peer)
     lines = list(_pair(made, theirs, folds))
+    if sample:  # what was published is of the real rows
+        lines = [replace(one, published=None) for one in lines]
     if as_json:
         print_json(_as_data(made, lines, libraries))
     else:
@@ -114,8 +116,6 @@ def _ask_peer(
     table: CreditTable, rule: TrainingRule, progress: Any, *, make: bool
 ) -> tuple[dict[str, tuple[float, ...]], dict[str, str]]:
     """Return the peer's AUC of every fold with and without protected attributes; or nothing."""
-    from dataclasses import replace
-
     try:
         peer = load_benchmark("credit_scorecard")
     except BenchmarksAreMissing as refusal:
