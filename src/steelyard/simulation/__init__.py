@@ -1,8 +1,8 @@
 """The town: customers, merchants and fraudsters living through the doors, out of one seed.
 
-The model is pure; `town`, `cards`, `reports`, `fees`, `lending` and `report` are its use cases
-inside the platform; `play_history`, `live` and `attack` its life outside, as a client of the HTTP
-interface.
+The model is pure; `town`, `cards`, `reports`, `fees`, `borrowing`, `lending` and `report` are its
+use cases inside the platform; `play_history`, `live` and `attack` its life outside, as a client of
+the HTTP interface.
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ from steelyard.simulation.service import facts
 
 if TYPE_CHECKING:
     from steelyard.simulation.life import attack, live, play_history
-    from steelyard.simulation.service import cards, fees, lending, report, reports, town
+    from steelyard.simulation.service import (
+        borrowing,
+        cards,
+        fees,
+        lending,
+        report,
+        reports,
+        town,
+    )
 
 __all__ = [
     "OPENS_ON",
@@ -38,6 +46,7 @@ __all__ = [
     "Truth",
     "actions_between",
     "attack",
+    "borrowing",
     "cards",
     "day",
     "digest",
@@ -56,6 +65,7 @@ __all__ = [
 
 _GROUPS = {
     "attack": "life.attack",
+    "borrowing": "service.borrowing",
     "cards": "service.cards",
     "fees": "service.fees",
     "lending": "service.lending",

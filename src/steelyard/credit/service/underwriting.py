@@ -74,9 +74,11 @@ __all__ = [
     "adverse_reasons",
     "assessment_of",
     "check",
+    "conclude",
     "counterfactual_of",
     "decide",
     "grounds_of",
+    "question_of",
     "request_ruling",
     "rule",
     "situation_of",
@@ -244,12 +246,20 @@ def decide(database: Database, gate: Gate, application: UUID, *, actor: str) -> 
         product = product_for(connection, present)
     if now - present.changed_at >= FRESH:
         present = database.transact(lambda unit: _renew(unit, application), actor=actor)
-    fields = event_fields(present.party, product, present.facts, present.origin)
-    question = Question(f"{present.id}/{present.version}", present.changed_at, fields)
-    (verdict,) = gate.ask_all(SCENE, [question])
+    (verdict,) = gate.ask_all(SCENE, [_question(present, product)])
     return database.transact(
-        lambda unit: _conclude(unit, application, present.version, verdict), actor=actor
+        lambda unit: conclude(unit, application, present.version, verdict), actor=actor
     )
+
+
+def question_of(connection: sa.Connection, application: Application) -> Question:
+    """Return what the policy is asked about an application that was checked."""
+    return _question(application, product_for(connection, application))
+
+
+def _question(present: Application, product: Product) -> Question:
+    fields = event_fields(present.party, product, present.facts, present.origin)
+    return Question(f"{present.id}/{present.version}", present.changed_at, fields)
 
 
 def _renew(unit: UnitOfWork, application: UUID) -> Application:
@@ -258,7 +268,17 @@ def _renew(unit: UnitOfWork, application: UUID) -> Application:
     return move(unit, present, _S.CHECKED, detail={"asked": "anew"})
 
 
-def _conclude(unit: UnitOfWork, application: UUID, version: int, verdict: Verdict) -> Application:
+def conclude(unit: UnitOfWork, application: UUID, version: int, verdict: Verdict) -> Application:
+    """Offer, refer to a person or decline by a verdict on what an application was.
+
+    Parameters
+    ----------
+    version : of the application about which the policy was asked; changed since, it stays as it is
+
+    Refusals
+    --------
+    as of `decide`
+    """
     present = table.read(unit.connection, application, lock=True)
     if present.assessment is not None:
         return present

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 _BATCH = 500
 _LOANS = 25
-"""Loans are contracts: a batch of them stays a short transaction."""
+"""Loans are contracts of several transactions each: a batch of them is soon answered."""
 _WALLET_CAUSE = "rule.town_wallet@1"
 
 
@@ -51,6 +51,8 @@ class Tally:
     reports: int = 0
     loans: int = 0
     loans_declined: int = 0
+    loans_waiting: int = 0
+    """Referred to a person, or left by the customer."""
     loan_payments: int = 0
     loan_payments_declined: int = 0
     loan_complaints: int = 0
@@ -207,6 +209,7 @@ class Messenger:
         )
         self.tally.loans += len(requests)
         self.tally.loans_declined += _declined(answers)
+        self.tally.loans_waiting += _came_to(answers, "referred", "left")
 
     def _repay(self, key: str, payments: Sequence[LoanPayment]) -> None:
         """Pay instalments; for a loan that was not given there is nothing to pay."""
@@ -309,7 +312,11 @@ class Messenger:
 
 
 def _declined(answers: Any) -> int:
-    return sum(item["outcome"] == "declined" for item in answers["items"])
+    return _came_to(answers, "declined")
+
+
+def _came_to(answers: Any, *outcomes: str) -> int:
+    return sum(item["outcome"] in outcomes for item in answers["items"])
 
 
 def _chunks(items: Sequence[T], size: int = _BATCH) -> Iterator[tuple[int, Sequence[T]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -30,6 +31,10 @@ class LoanOutcome(StrEnum):
     RECEIVED = "received"
     """A complaint was taken in."""
     DECLINED = "declined"
+    REFERRED = "referred"
+    """An application waits for a person."""
+    LEFT = "left"
+    """The customer did not go on with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +104,22 @@ class LoanAnswer:
 
     Attributes
     ----------
-    amount_minor : lent or paid; 0 where it was declined
-    reason : why it was declined: a code
+    amount_minor : lent or paid; 0 where nothing was
+    reason : why nothing was: a code
     """
 
     id: UUID
     outcome: LoanOutcome
     amount_minor: int = 0
     reason: str | None = None
+
+
+def check_batch(orders: Sequence[object]) -> None:
+    """Check that a batch is one.
+
+    Refusals
+    --------
+    too_many_loans
+    """
+    if len(orders) > BATCH:
+        raise TooManyLoans(most=BATCH, found=len(orders))

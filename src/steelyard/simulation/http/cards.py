@@ -1,0 +1,209 @@
+"""Routes of cards: payments, refunds, reports, and the fees of a day."""
+
+from __future__ import annotations
+
+from datetime import UTC, date
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from pydantic import AwareDatetime, BaseModel, Field
+
+from steelyard.base import RefusedInProduction, UnitOfWork
+from steelyard.base.http import BodyIn, refusals
+from steelyard.simulation import cards, fees, reports, town
+from steelyard.simulation.http.wire import Code, Lives, refuse_in_production
+
+router = APIRouter()
+
+_ON_CARDS = (town.TownIsNotFounded, cards.TooManyCardPayments, RefusedInProduction)
+
+
+class CardPaymentIn(BodyIn):
+    """A card payment that is asked for; its id is that of the transfer it becomes."""
+
+    id: UUID
+    at: AwareDatetime = Field(description="when the card was shown")
+    customer: UUID = Field(description="as the town knows the customer")
+    card: UUID
+    account: Code = Field(description="code of the account that pays")
+    merchant: UUID = Field(description="as the town knows the merchant")
+    merchant_account: Code = Field(description="code of the account that is paid")
+    terminal: UUID
+    amount_minor: Annotated[int, Field(gt=0, lt=2**53)]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    device: Code | None = Field(None, description="from which it is asked for; null: not known")
+    ip: Code | None = Field(None, description="address of the net; null: not known")
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = Field(
+        None, description="ISO 3166; null: not known"
+    )
+    is_online: bool | None = Field(None, description="null: not known")
+
+
+class CardPaymentsIn(BodyIn):
+    """Card payments in the order in which they happened."""
+
+    payments: Annotated[list[CardPaymentIn], Field(min_length=1, max_length=cards.BATCH)]
+
+
+class RefundIn(BodyIn):
+    """A refund: the mirror of one whole payment."""
+
+    id: UUID
+    at: AwareDatetime
+    payment: UUID
+    customer: UUID
+    card: UUID
+    account: Code
+    merchant: UUID
+
+
+class RefundsIn(BodyIn):
+    """Refunds in the order in which they happened."""
+
+    refunds: Annotated[list[RefundIn], Field(min_length=1, max_length=cards.BATCH)]
+
+
+class CardReportIn(BodyIn):
+    """What a cardholder, or the card's bank, says about a payment."""
+
+    payment: UUID = Field(description="made or declined")
+    at: AwareDatetime = Field(description="when it is told")
+    card: UUID = Field(description="with which the payment was asked for")
+    is_fraud: bool = Field(True, description="false takes an earlier report back")
+
+
+class CardReportsIn(BodyIn):
+    """Reports in the order in which they were made."""
+
+    reports: Annotated[list[CardReportIn], Field(min_length=1, max_length=cards.BATCH)]
+
+
+class CardAnswerOut(BaseModel):
+    """What became of one item."""
+
+    id: UUID
+    outcome: cards.CardOutcome
+    reason: str | None = Field(description="why it was declined: a code of the gate or the ledger")
+    cause: str
+
+
+class CardAnswersOut(BaseModel):
+    """One answer for each item, in order."""
+
+    items: list[CardAnswerOut]
+
+    @classmethod
+    def of(cls, answers: tuple[cards.CardAnswer, ...]) -> CardAnswersOut:
+        """Return the wire form of answers."""
+        return cls(
+            items=[
+                CardAnswerOut(id=a.id, outcome=a.outcome, reason=a.reason, cause=a.cause)
+                for a in answers
+            ]
+        )
+
+
+class FeesIn(BodyIn):
+    """Which business day the fees are charged on: the open one, before it is closed."""
+
+    business_on: date
+
+
+class FeesOut(BaseModel):
+    """What the merchants paid for a business day."""
+
+    business_on: date
+    entry: UUID = Field(description="the journal entry, in both books")
+    merchants: int
+    amount_minor: int
+    currency: str
+
+
+@router.post(
+    "/card-payments",
+    response_model=CardAnswersOut,
+    responses=refusals(*_ON_CARDS, *cards.ON_DECISIONS, write=True),
+)
+def pay_by_card(body: CardPaymentsIn, write: Lives) -> Response:
+    """Take card payments: each is asked of the gate, and judged by the books."""
+    refuse_in_production(write)
+    orders = [
+        cards.CardOrder(
+            id=p.id,
+            at=p.at.astimezone(UTC),
+            customer=p.customer,
+            card=p.card,
+            account=p.account,
+            merchant=p.merchant,
+            merchant_account=p.merchant_account,
+            terminal=p.terminal,
+            amount_minor=p.amount_minor,
+            currency=p.currency,
+            device=p.device,
+            ip=p.ip,
+            country=p.country,
+            is_online=p.is_online,
+        )
+        for p in body.payments
+    ]
+    verdicts = cards.ask_about_payments(write.database, write.platform.gate, orders)
+    return write.run(lambda unit: CardAnswersOut.of(cards.pay_by_card(unit, orders, verdicts)))
+
+
+@router.post("/refunds", response_model=CardAnswersOut, responses=refusals(*_ON_CARDS, write=True))
+def refund_card_payments(body: RefundsIn, write: Lives) -> Response:
+    """Give card payments back by their mirrors."""
+    refuse_in_production(write)
+    orders = [
+        cards.RefundOrder(
+            id=r.id,
+            at=r.at.astimezone(UTC),
+            payment=r.payment,
+            customer=r.customer,
+            card=r.card,
+            account=r.account,
+            merchant=r.merchant,
+        )
+        for r in body.refunds
+    ]
+    return write.run(lambda unit: CardAnswersOut.of(cards.refund_card_payments(unit, orders)))
+
+
+@router.post(
+    "/card-reports", response_model=CardAnswersOut, responses=refusals(*_ON_CARDS, write=True)
+)
+def report_card_payments(body: CardReportsIn, write: Lives) -> Response:
+    """Tell which payments were fraud, days after; said again, it changes nothing."""
+    refuse_in_production(write)
+    said = [
+        reports.CardReport(
+            payment=r.payment, at=r.at.astimezone(UTC), card=r.card, is_fraud=r.is_fraud
+        )
+        for r in body.reports
+    ]
+    return write.run(lambda unit: CardAnswersOut.of(reports.report_card_payments(unit, said)))
+
+
+@router.post(
+    "/fees",
+    response_model=FeesOut,
+    responses=refusals(
+        RefusedInProduction, town.TownIsNotFounded, fees.FeeDayIsNotOpen, write=True
+    ),
+)
+def charge_card_fees(body: FeesIn, write: Lives) -> Response:
+    """Move the card fees of the open business day from client funds to own funds, once."""
+    refuse_in_production(write)
+
+    def work(unit: UnitOfWork) -> FeesOut:
+        charged = fees.charge_card_fees(unit, body.business_on)
+        return FeesOut(
+            business_on=charged.business_on,
+            entry=charged.entry,
+            merchants=charged.merchants,
+            amount_minor=charged.amount_minor,
+            currency=charged.currency,
+        )
+
+    return write.run(work)
