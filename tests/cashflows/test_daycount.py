@@ -15,7 +15,15 @@ from steelyard.cashflows.model.dates import Span, schedule_dates
 from steelyard.cashflows.model.daycount import DayCount, RatePer, add_months, year_fraction
 from steelyard.cashflows.model.factors import factor
 from steelyard.cashflows.model.refusals import TermsAreInvalid
-from steelyard.cashflows.model.terms import Method, MonthEnd, Terms, Unit
+from steelyard.cashflows.model.terms import (
+    Fee,
+    FeeWhen,
+    Method,
+    MonthEnd,
+    Penalty,
+    Terms,
+    Unit,
+)
 from steelyard.kernel import BusinessDayRule, calendar
 
 from ..kernel.reading import rows
@@ -138,6 +146,11 @@ def test_a_rate_for_the_term_is_spread_over_its_days() -> None:
         {"start_on": date(2299, 1, 1), "instalments": 36},
         {"rate": Decimal(-1)},
         {"rate": Decimal("NaN")},
+        {"rate": Decimal("1e-999999")},
+        {"penalty": Penalty(rate=Decimal("NaN"))},
+        {"fees": (Fee(code="a", when=FeeWhen.EACH, rate=Decimal("NaN")),)},
+        {"fees": (Fee(code="a", when=FeeWhen.EACH, amount_minor=10**30),)},
+        {"down_payment": Decimal("sNaN")},
         {"first_due_on": date(2026, 1, 31)},
         {"grace_principal": 6},
         {"principal_share": Decimal("0.05")},

@@ -419,6 +419,10 @@ IMPOSSIBLE: list[AnyEvent] = [
     DueDatesMoved(seq=1, on=START, from_due=date(2024, 2, 29), to_due=date.max),
     Extended(seq=1, on=START, instalments=10**9),
     Disbursed(seq=1, on=START, amount_minor=-1),
+    ReAged(seq=1, on=START, first_due_on=date(2025, 1, 1), instalments=3, every=0),
+    ReAged(seq=1, on=START, first_due_on=date(2025, 1, 1), instalments=1_200, every=366),
+    RateChanged(seq=1, on=START, rate=Decimal("sNaN")),
+    RateChanged(seq=1, on=START, rate=Decimal("1e-999999")),
     Reversed(seq=1, on=START, of=1),
     Reversed(seq=2, on=START, of=1),
 ]

@@ -23,6 +23,8 @@ from steelyard.cashflows.model.terms import (
     Method,
     Prepay,
     Terms,
+    ends_in,
+    is_number,
 )
 
 
@@ -303,6 +305,10 @@ def _re_age(course: Course, tally: _Tally, event: happened.ReAged) -> None:
     terms, on = course.terms, event.on
     if event.first_due_on <= on or not 1 <= event.instalments <= MAX_INSTALMENTS:
         raise _invalid(event, "the first new instalment must fall due later")
+    if not 1 <= event.every <= 366:
+        raise _invalid(event, "instalments are 1..366 distances apart")
+    if ends_in(event.first_due_on, event.instalments, event.every, event.unit) > LATEST_YEAR:
+        raise _invalid(event, f"it reaches beyond {LATEST_YEAR}")
     if course.written_off_on is not None:
         raise _invalid(event, "it is written off")
     course.take_in(on)
@@ -369,8 +375,10 @@ def _extend(course: Course, tally: _Tally, event: happened.Extended) -> None:
         raise _invalid(event, "no instalment lies ahead")
     if not 1 <= event.instalments <= MAX_INSTALMENTS - len(course.spans):
         raise _invalid(event, f"at most {MAX_INSTALMENTS} instalments lie ahead")
+    terms, last = course.terms, course.spans[-1]
+    if ends_in(last.to_on, event.instalments, terms.every, terms.unit) > LATEST_YEAR:
+        raise _invalid(event, f"it reaches beyond {LATEST_YEAR}")
     course.take_in(event.on)
-    last = course.spans[-1]
     seed = course.terms.first_due_on or course.terms.start_on
     added = spans(course.terms, last.to_on, last.to_on, range(1, event.instalments + 1))
     if last.to_on.day != seed.day and last.is_regular:
@@ -388,7 +396,7 @@ def _extend(course: Course, tally: _Tally, event: happened.Extended) -> None:
 
 def _change_rate(course: Course, tally: _Tally, event: happened.RateChanged) -> None:
     del tally
-    if not (event.rate.is_finite() and 0 <= event.rate <= 100):
+    if not (is_number(event.rate) and 0 <= event.rate <= 100):
         raise _invalid(event, "a rate lies within 0..100")
     course.take_in(event.on)
     course.rate = event.rate

@@ -19,6 +19,8 @@ MAX_INSTALMENTS: Final = 1_200
 """A hundred years of months."""
 LATEST_YEAR: Final = 2300
 """By then every contract has ended."""
+MAX_DECIMALS: Final = 60
+"""A rate with more digits after its point would be exact, and without end to reckon with."""
 MAX_PRINCIPAL_MINOR: Final = 10**15
 """Amounts up to this keep every intermediate product of the columnar engine exact."""
 
@@ -221,10 +223,21 @@ class Terms:
 _A_YEAR: Final = {Unit.DAY: 365, Unit.WEEK: 52, Unit.MONTH: 12}
 
 
-def _ends_in(terms: Terms) -> int:
-    """Return the year in which the last instalment falls due, or the one before it."""
-    first = terms.first_due_on or terms.start_on
-    return first.year + terms.instalments * terms.every // _A_YEAR[terms.unit]
+def ends_in(first: date, instalments: int, every: int, unit: Unit) -> int:
+    """Return the year in which the last of some instalments falls due, or the one before it."""
+    return first.year + instalments * every // _A_YEAR[unit]
+
+
+def is_number(value: Decimal) -> bool:
+    """Return whether a part or a rate can be reckoned with.
+
+    Examples
+    --------
+    >>> is_number(Decimal("0.12")), is_number(Decimal("NaN")), is_number(Decimal("1e-999999"))
+    (True, False, False)
+    """
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and -MAX_DECIMALS <= exponent <= MAX_DECIMALS
 
 
 def _wrong(terms: Terms) -> list[tuple[str, str]]:
@@ -233,17 +246,21 @@ def _wrong(terms: Terms) -> list[tuple[str, str]]:
         ("principal_minor", 0 < terms.principal_minor <= MAX_PRINCIPAL_MINOR, "1..10^15"),
         ("instalments", 1 <= terms.instalments <= MAX_INSTALMENTS, f"1..{MAX_INSTALMENTS}"),
         ("every", 1 <= terms.every <= 366, "1..366"),
-        ("start_on", _ends_in(terms) <= LATEST_YEAR, f"<= {LATEST_YEAR}"),
+        ("start_on",
+         ends_in(terms.first_due_on or terms.start_on, terms.instalments, terms.every, terms.unit)
+         <= LATEST_YEAR, f"<= {LATEST_YEAR}"),
         ("first_due_on", terms.first_due_on is None or terms.first_due_on > terms.start_on,
          "> start_on"),
-        ("rate", terms.rate.is_finite() and 0 <= terms.rate <= 100, "0..100"),
+        ("rate", is_number(terms.rate) and 0 <= terms.rate <= 100, "0..100"),
         ("instalment_multiple_minor", terms.instalment_multiple_minor >= 1, ">= 1"),
         ("part_multiple_minor", terms.part_multiple_minor >= 1, ">= 1"),
         ("principal_share",
          (terms.principal_share is not None) == (terms.method is Method.FIXED_PRINCIPAL)
-         and (terms.principal_share is None or 0 < terms.principal_share <= 1),
+         and (terms.principal_share is None
+              or (is_number(terms.principal_share) and 0 < terms.principal_share <= 1)),
          "(0, 1], fixed_principal"),
-        ("down_payment", terms.down_payment is None or 0 < terms.down_payment < 1, "(0, 1)"),
+        ("down_payment", terms.down_payment is None
+         or (is_number(terms.down_payment) and 0 < terms.down_payment < 1), "(0, 1)"),
         *(
             (name, 0 <= getattr(terms, name) < terms.instalments, "0..instalments - 1")
             for name in ("grace_principal", "grace_interest")
@@ -251,11 +268,14 @@ def _wrong(terms: Terms) -> list[tuple[str, str]]:
         ("interest_free", 0 <= terms.interest_free <= terms.instalments, "0..instalments"),
         ("calendar", (terms.calendar is None) == (terms.holiday is BusinessDayRule.UNADJUSTED),
          "calendar <=> holiday"),
-        ("fees", all(fee.amount_minor >= 0 and 0 <= fee.rate <= 1 for fee in terms.fees),
-         "0..1"),
+        ("fees", all(
+            0 <= fee.amount_minor <= MAX_PRINCIPAL_MINOR and is_number(fee.rate)
+            and 0 <= fee.rate <= 1
+            for fee in terms.fees
+         ), "0..1, 0..10^15"),
         ("penalty", terms.penalty is None
-         or (0 <= terms.penalty.rate <= 10 and terms.penalty.grace_days >= 0
-             and terms.penalty.days_in_year in (360, 365)),
+         or (is_number(terms.penalty.rate) and 0 <= terms.penalty.rate <= 10
+             and terms.penalty.grace_days >= 0 and terms.penalty.days_in_year in (360, 365)),
          "0..10; 360, 365"),
     )  # fmt: skip
     return [(name, why) for name, holds, why in rules if not holds]
