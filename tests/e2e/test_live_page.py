@@ -58,6 +58,23 @@ def test_decisions_are_shown_with_their_reasons(
     expect(page.locator("#decisions-aside")).to_contain_text("每秒 3 笔")
 
 
+@pytest.mark.parametrize(
+    ("locale", "title", "said"),
+    [
+        ("en-US", "Lending", ["signed 4", "with a person 1", "declined 2", "withdrawn, expired 1"]),
+        ("zh-CN", "信贷", ["已签约 4", "人工审核 1", "已拒绝 2", "撤回或过期 1"]),
+    ],
+)
+def test_what_is_lent_is_shown(
+    open_page: Opener, address: str, locale: str, title: str, said: list[str]
+) -> None:
+    page = open_page(address, locale=locale)
+    expect(page.locator("#credit-title")).to_have_text(title)
+    expect(page.locator("#owed dd")).to_have_text(["300,541.48 CNY", "39", "10.3%", "4"])
+    expect(page.locator("#applied-said li")).to_have_text(said)
+    expect(page.locator("#applied span")).to_have_count(4)
+
+
 def test_money_has_the_decimals_of_its_currency(open_page: Opener, address: str) -> None:
     page = open_page(address)
     expect(page.locator("#movements tr")).to_have_count(20)
@@ -206,6 +223,7 @@ def test_an_empty_house_says_what_to_do(open_page: Opener, address: str, town: T
     is_live(page)
     expect(page.locator("#nothing")).to_be_visible()
     expect(page.locator("#balance-aside")).to_have_text("no books yet")
+    expect(page.locator("#credit-card")).to_be_hidden()
     expect(page.locator("#count-parties")).to_have_text("–")
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from steelyard.base import Database, NoPolicyGate, Outcome, Verdict
+from steelyard.base import Database, Environment, NoPolicyGate, Outcome, Verdict
 from steelyard.base.crypto import Keyring
 from steelyard.credit import books, complaints, glance, loans, origination, underwriting
 from steelyard.kernel import Refusal
@@ -18,9 +18,11 @@ from steelyard.ledger import AccountKind, BookReader, NewAccount, close_day, ope
 from steelyard.parties import NewCustomer, PersonalField, identity, registry
 from steelyard.simulation import borrowing, found, lending, report, stream, town
 from steelyard.simulation.model.people import Person
+from steelyard.web.live import DoorSource
 from tests.credit.applicants import PolicyGate, StubBureau
+from tests.web.fixture import FakePlatform
 
-from .conftest import PLAN
+from .conftest import PLAN, settings_of
 
 APPROVED = Verdict(Outcome.APPROVE, "no_policy@0")
 AT = datetime(2026, 1, 5, 3, tzinfo=UTC)
@@ -402,3 +404,21 @@ def test_a_day_of_the_lender_is_closed(desk: Desk) -> None:
     with desk.database.reading() as connection:
         [owed] = glance.owed(connection)
     assert (owed.currency, owed.loans, owed.late, owed.late_share) == ("CNY", 1, 0, 0.0)
+
+
+def test_the_live_page_is_told_of_today(desk: Desk) -> None:
+    desk.lend()
+    desk.lend(DOUBTED)
+    platform: Any = FakePlatform(settings_of(Environment.DEVELOPMENT), database=desk.database)
+    told = DoorSource(platform).look({}).credit
+    assert told is not None
+    assert [(one.outstanding, one.loans, one.late_share) for one in told.owed] == [
+        ("6000.00", 1, 0.0)
+    ]
+    today = {one.state: one.times for one in told.applications_today}
+    assert today == {"declined": 1, "signed": 1}
+    tomorrow = datetime(2026, 1, 5, 16, tzinfo=UTC)
+    desk.database.transact(lambda unit: town.set_clock(desk.database, unit, tomorrow, 0))
+    later = DoorSource(platform).look({}).credit
+    assert later is not None
+    assert (later.owed, later.applications_today) == (told.owed, [])

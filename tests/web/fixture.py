@@ -21,14 +21,17 @@ from steelyard.web.app import create_app
 from steelyard.web.live.pulse import Sample
 from steelyard.web.live.source import Glance
 from steelyard.web.live.wire import (
+    ApplicationsOut,
     BalanceOut,
     ConsumerOut,
+    CreditOut,
     DecisionOut,
     EntryOut,
     FactOut,
     MovementDetailOut,
     MovementOut,
     OutcomeOut,
+    OwedOut,
     ReasonOut,
     decimal_text,
 )
@@ -121,6 +124,7 @@ class Town:
             positions={"client": self._micros(newest[0])} if newest else {},
             outcomes=() if self.is_empty else OUTCOMES,
             decided=tuple(self._decision(n) for n in range(made, max(made - 10, 0), -1)),
+            credit=None if self.is_empty else self._credit(),
         )
 
     def movement(self, book: str, id: UUID) -> MovementDetailOut:
@@ -189,6 +193,22 @@ class Town:
             outcome=outcome,
             score=n * 37 % 1000 if n % 9 else None,
             reasons=[] if outcome == "approve" else list(REASONS[: 1 + n % 2]),
+        )
+
+    def _credit(self) -> CreditOut:
+        owed = OwedOut(
+            currency="CNY",
+            exponent=2,
+            outstanding_minor=30_054_148,
+            outstanding="300541.48",
+            loans=39,
+            late=4,
+            late_share=0.1026,
+        )
+        today = (("accepted", 1), ("declined", 2), ("expired", 1), ("in_review", 1), ("signed", 3))
+        return CreditOut(
+            owed=[owed],
+            applications_today=[ApplicationsOut(state=one, times=n) for one, n in today],
         )
 
     def _micros(self, movement: MovementOut) -> int:

@@ -65,6 +65,7 @@ def test_an_empty_house_has_nothing_and_says_so(database: Database) -> None:
     glance = source.look({})
     assert (glance.sample.transfers, glance.sample.facts, glance.accounts) == (0, 0, 0)
     assert (glance.parties, glance.balances, glance.movements) == (0, (), ())
+    assert glance.credit is None
     assert source.count().transfers == 0
 
 

@@ -312,6 +312,7 @@ class Feed:
                 is_balanced=all(row.difference_minor == 0 for row in glance.balances),
                 rows=list(glance.balances),
             ),
+            credit=glance.credit,
             counts=CountsOut(
                 parties=glance.parties,
                 accounts=glance.accounts,

@@ -116,6 +116,34 @@ class DecisionsOut(BaseModel):
     newest: list[DecisionOut] = Field(description="the last ten, the newest first")
 
 
+class OwedOut(BaseModel):
+    """What is lent in a currency, as the last event or day close of each loan left it."""
+
+    currency: str = Field(examples=["CNY"])
+    exponent: int = Field(examples=[2])
+    outstanding_minor: int = Field(examples=[30_054_148], description="principal")
+    outstanding: str = Field(examples=["300541.48"])
+    loans: int = Field(examples=[39], description="open")
+    late: int = Field(examples=[4], description="of them with something past due")
+    late_share: float = Field(examples=[0.1026])
+
+
+class ApplicationsOut(BaseModel):
+    """How many applications stand in a state."""
+
+    state: str = Field(examples=["signed"])
+    times: int = Field(examples=[3])
+
+
+class CreditOut(BaseModel):
+    """Loans and applications for them; a few seconds old."""
+
+    owed: list[OwedOut] = Field(description="one row for each currency")
+    applications_today: list[ApplicationsOut] = Field(
+        description="written down since midnight in Beijing, by the business clock"
+    )
+
+
 class CountsOut(BaseModel):
     """How many there are; null where it is not counted."""
 
@@ -144,6 +172,7 @@ class SummaryOut(BaseModel):
     decisions: DecisionsOut
     lag: LagOut
     trial_balance: TrialBalanceOut
+    credit: CreditOut | None = Field(description="null where nobody lends")
     counts: CountsOut
     points: list[PointOut] = Field(description="the last two points of the chart")
 

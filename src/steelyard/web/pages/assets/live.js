@@ -1,6 +1,7 @@
 // The live page: one stream in, numbers, chart and table out.
 
 import { Chart, spark } from "./chart.js";
+import { Credit } from "./credit.js";
 import { Decisions } from "./decisions.js";
 import { Drawer } from "./drawer.js";
 import { count, instant, make, money, rate, shortInstant, time, utc } from "./format.js";
@@ -15,6 +16,7 @@ const at = (id) => document.getElementById(id);
 const chart = new Chart(at("chart"), at("chart-said"));
 const drawer = new Drawer(at("drawer"));
 const decisions = new Decisions(at("decisions-card"));
+const credit = new Credit(at("credit-card"));
 
 let points = [];
 let rows = new Map();
@@ -98,6 +100,7 @@ function showSummary(summary) {
   showRate("payments", summary.payments);
   showRate("events", summary.events);
   decisions.show(summary.decisions);
+  credit.show(summary.credit);
   showLag(summary.lag);
   showBalance(summary.trial_balance);
   for (const name of ["parties", "accounts", "transfers", "facts"]) {
