@@ -144,5 +144,7 @@ class Book:
     def cohorts(self) -> Labels:
         """The month of lending as a label of each loan."""
         first = int(self.cohort.min(initial=self.as_of_month))
-        names = tuple(month_name(one) for one in range(first, self.as_of_month + 1))
+        # The running month is not closed, but lends already.
+        last = int(self.cohort.max(initial=self.as_of_month))
+        names = tuple(month_name(one) for one in range(first, last + 1))
         return Labels(names, self.cohort - first)
