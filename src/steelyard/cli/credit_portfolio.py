@@ -194,7 +194,7 @@ def _shown(figure: object, value: object) -> object:
     """Return a figure as people read it: whole units of money, shares in per cent."""
     name = str(figure)
     if value == figure:
-        return _heading(name)
+        return _heading(name) + (", amount" if name.endswith("_minor") else "")
     if name.endswith("_minor") and isinstance(value, int):
         return round(value / _UNITS)
     if name.endswith(_SHARES) and isinstance(value, float | int):
