@@ -70,7 +70,7 @@ def test_what_is_lent_is_shown(
 ) -> None:
     page = open_page(address, locale=locale)
     expect(page.locator("#credit-title")).to_have_text(title)
-    expect(page.locator("#owed dd")).to_have_text(["300,541.48 CNY", "39", "10.3%", "4"])
+    expect(page.locator("#owed dd")).to_have_text(["300,541.48 CNY", "39", "4", "10.3%"])
     expect(page.locator("#applied-said li")).to_have_text(said)
     expect(page.locator("#applied span")).to_have_count(4)
 

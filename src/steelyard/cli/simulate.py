@@ -199,6 +199,8 @@ def _rows(found: report.TownReport, played: dict[str, Any]) -> list[dict[str, An
         name = scenario.name.lower().replace("_", " ")
         rows.append((f"fraud {scenario.value}, {name}", f"{found.fraud_share(scenario):.3%}"))
     if found.lending is not None:
+        told = sorted(found.lending.applications.items())
+        rows += [(f"applications {state.replace('_', ' ')}", times) for state, times in told]
         rows += [
             ("loans paid out", found.lending.loans),
             ("of them open", found.lending.open),

@@ -48,8 +48,8 @@ function owed(row) {
     make("dl", { class: "counts" },
       figure(t("outstanding"), money(row.outstanding), " ", make("span", { class: "currency" }, row.currency)),
       figure(t("loans_open"), count(row.loans)),
-      figure(t("late_share"), percent.format(row.late_share)),
-      figure(t("loans_late"), count(row.late))));
+      figure(t("loans_late"), count(row.late)),
+      figure(t("late_share"), percent.format(row.late_share))));
 }
 
 const figure = (name, ...value) => make("div", {}, make("dt", {}, name), make("dd", {}, ...value));
