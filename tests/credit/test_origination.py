@@ -108,6 +108,16 @@ def test_a_consent_taken_back_stops_the_contract(counter: Counter) -> None:
     assert counter.wallet(applied.party) == 0
 
 
+def test_a_consent_taken_back_keeps_the_policy_from_looking(counter: Counter) -> None:
+    checked = counter.checked()
+    counter.run(
+        lambda unit: consents.withdraw(unit, checked.party, "credit_assessment", channel="app")
+    )
+    with pytest.raises(origination.ConsentIsNeeded):
+        counter.decide(checked.id)
+    assert counter.gate.asked == 0
+
+
 def test_identity_comes_first(counter: Counter) -> None:
     drafted = counter.draft(counter.customer(level=1))
     counter.run(
@@ -158,6 +168,19 @@ def test_arrears_elsewhere_are_declined_with_a_reason_in_both_languages(counter:
     assert underwriting.text_of("facts_are_missing", "en") == "Facts that we need are missing."
     assert counter.recorded(f"application:{applied.id}")[-1] == "ApplicationDeclined"
     assert counter.refused(origination.withdraw, applied.id) == "application_state_forbids"
+
+
+def test_who_is_late_with_us_is_not_lent_more(counter: Counter) -> None:
+    party = counter.customer()
+    counter.accept(counter.decided(party, amount_minor=100_000).id)
+    counter.house.close(40)
+    applied = counter.decided(party, amount_minor=100_000)
+    assert applied.state is S.DECLINED
+    assert underwriting.adverse_reasons(applied) == ("late_with_us",)
+    with counter.database.reading() as connection:
+        assert underwriting.counterfactual_of(connection, applied.id) is None
+    other = counter.decided(amount_minor=100_000)
+    assert other.state is S.OFFERED
 
 
 def test_a_file_that_nobody_could_read_goes_to_a_person(counter: Counter) -> None:

@@ -78,6 +78,7 @@ class Grounds:
     ----------
     own_debts_minor : instalments of a month that we are owed already
     own_owed_minor : principal that we are owed already
+    own_days_late : of the loan of ours that is latest
     on : day from which would be lent
     """
 
@@ -88,6 +89,7 @@ class Grounds:
     own_debts_minor: int
     own_owed_minor: int
     on: date
+    own_days_late: int = 0
 
     @property
     def means(self) -> Means:
@@ -180,6 +182,8 @@ def _declines(grounds: Grounds) -> list[str]:
         or report.worst_dpd_24m > product.worst_dpd
     ):
         found.append("credit_file_shows_arrears")
+    if grounds.own_days_late:
+        found.append("late_with_us")
     return found
 
 

@@ -29,6 +29,7 @@ REASONS: Mapping[str, ReasonText] = MappingProxyType({
         ("amount_exceeds_income", "The amount is high for the income.", "申请金额相对收入过高。"),
         ("credit_file_shows_arrears", "The credit file shows late payments.",
          "征信记录存在逾期。"),
+        ("late_with_us", "A loan of ours is late.", "您在本平台有逾期未还的借款。"),
         ("credit_file_is_thin", "There is little in the credit file.", "征信记录较少。"),
         ("credit_file_is_unknown", "The credit file could not be read.", "未能取得征信记录。"),
         ("many_inquiries", "Several lenders were asked lately.", "近期征信查询次数较多。"),

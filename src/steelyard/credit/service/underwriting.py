@@ -52,6 +52,7 @@ from steelyard.credit.service.origination_facts import (
 )
 from steelyard.credit.service.steps import move
 from steelyard.credit.store import applications as table
+from steelyard.credit.store import lines as line_table
 from steelyard.decisions import asking, consume, policies, records
 from steelyard.features import catalogue
 from steelyard.kernel import Refusal, RefusalKind
@@ -243,6 +244,7 @@ def decide(database: Database, gate: Gate, application: UUID, *, actor: str) -> 
             return present
         now = database.clock.read(connection)
         present.must_be("decide", _S.CHECKED, now=now)
+        must_have_consent(connection, present)
         product = product_for(connection, present)
     if now - present.changed_at >= FRESH:
         present = database.transact(lambda unit: _renew(unit, application), actor=actor)
@@ -290,6 +292,7 @@ def conclude(unit: UnitOfWork, application: UUID, version: int, verdict: Verdict
     product = product_for(unit.connection, present)
     said = _said(unit.connection, verdict)
     principal, monthly = table.owed_by(unit.connection, present.party)
+    days_late = line_table.worst_dpd(unit.connection, present.party)
     grounds = Grounds(
         product=product,
         facts=present.facts,
@@ -297,6 +300,7 @@ def conclude(unit: UnitOfWork, application: UUID, version: int, verdict: Verdict
         file=_file_of(present),
         own_debts_minor=monthly,
         own_owed_minor=principal,
+        own_days_late=days_late,
         on=business_on(unit.connection, product.currency),
     )
     found = assess(grounds)
@@ -304,6 +308,7 @@ def conclude(unit: UnitOfWork, application: UUID, version: int, verdict: Verdict
         **assessment_as_data(found),
         "own_debts_minor": monthly,
         "own_owed_minor": principal,
+        "own_days_late": days_late,
         "on": grounds.on.isoformat(),
         "policy": verdict.cause,
     }
@@ -586,6 +591,7 @@ def grounds_of(connection: sa.Connection, application: Application) -> Grounds:
         file=_file_of(application),
         own_debts_minor=data["own_debts_minor"],
         own_owed_minor=data["own_owed_minor"],
+        own_days_late=data.get("own_days_late", 0),
         on=date.fromisoformat(data["on"]),
     )
 
