@@ -145,34 +145,35 @@ def client(world: Database, keyring: Keyring) -> Iterator[httpx.Client]:
         yield opened
 
 
+@contextmanager
+def cloned(server: Address, template: str) -> Iterator[Store]:
+    """A copy of a database, for a while."""
+    name = f"t_{uuid4().hex[:12]}"
+    admin = server.conninfo(role="postgres", database="postgres")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER steelyard_owner")
+        yield Store(server, name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture(scope="session")
 def played_template(server: Address) -> Iterator[str]:
     """A database with a town that has lived for `PLAYED` days, to be cloned."""
-    name = f"town_{uuid4().hex[:12]}"
-    admin = server.conninfo(role="postgres", database="postgres")
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER steelyard_owner")
-        database = open_world(Store(server, name).url, SteppingClock(REAL))
+    with cloned(server, TEMPLATE) as store:
+        database = open_world(store.url, SteppingClock(REAL))
         with (
             served(database, Keyring.for_tests()) as (address, _),
             httpx.Client(base_url=address, trust_env=False, timeout=30) as caller,
         ):
             play_history(caller, PLAN, days=PLAYED)
         database.close()
-        yield name
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        yield store.name
 
 
 @pytest.fixture
 def played(server: Address, played_template: str, real: SteppingClock) -> Iterator[Database]:
     """A town of one's own that has lived for `PLAYED` days; its clock stands."""
-    name = f"t_{uuid4().hex[:12]}"
-    admin = server.conninfo(role="postgres", database="postgres")
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(
-            f"CREATE DATABASE {name} TEMPLATE {played_template} OWNER steelyard_owner"
-        )
-        database = open_world(Store(server, name).url, real)
+    with cloned(server, played_template) as store:
+        database = open_world(store.url, real)
         yield database
         database.close()
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

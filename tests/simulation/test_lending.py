@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -12,17 +13,19 @@ import pytest
 
 from steelyard.base import Database, Environment, NoPolicyGate, Outcome, Verdict
 from steelyard.base.crypto import Keyring
+from steelyard.base.postgres import Address
 from steelyard.credit import books, complaints, glance, loans, origination, underwriting
-from steelyard.kernel import Refusal
+from steelyard.kernel import Refusal, SteppingClock
 from steelyard.ledger import AccountKind, BookReader, NewAccount, close_day, open_accounts
 from steelyard.parties import NewCustomer, PersonalField, identity, registry
 from steelyard.simulation import borrowing, found, lending, report, stream, town
 from steelyard.simulation.model.people import Person
 from steelyard.web.live import DoorSource
+from tests.conftest import TEMPLATE
 from tests.credit.applicants import PolicyGate, StubBureau
 from tests.web.fixture import FakePlatform
 
-from .conftest import PLAN, settings_of
+from .conftest import PLAN, REAL, cloned, open_world, settings_of
 
 APPROVED = Verdict(Outcome.APPROVE, "no_policy@0")
 AT = datetime(2026, 1, 5, 3, tzinfo=UTC)
@@ -161,14 +164,40 @@ def open_desk(database: Database, keyring: Keyring) -> Desk:
     return Desk(database, keyring)
 
 
+@pytest.fixture(scope="module")
+def desk_template(server: Address) -> Iterator[str]:
+    """A database with the town, its lender and the customer, to be cloned."""
+    with cloned(server, TEMPLATE) as store:
+        database = open_world(store.url, SteppingClock(REAL))
+        open_desk(database, Keyring.for_tests())
+        database.close()
+        yield store.name
+
+
 @pytest.fixture
-def desk(world: Database, keyring: Keyring) -> Desk:
-    return open_desk(world, keyring)
+def make_desk(
+    server: Address, desk_template: str, real: SteppingClock
+) -> Iterator[Callable[[], Desk]]:
+    with ExitStack() as stack:
+
+        def make() -> Desk:
+            store = stack.enter_context(cloned(server, desk_template))
+            database = open_world(store.url, real)
+            stack.callback(database.close)
+            return Desk(database, Keyring.for_tests())
+
+        yield make
+
+
+@pytest.fixture
+def desk(make_desk: Callable[[], Desk]) -> Desk:
+    return make_desk()
 
 
 def test_a_lender_is_opened_once_and_never_without_a_town(
-    world: Database, desk: Desk, make_world: Callable[[], Database]
+    desk: Desk, make_world: Callable[[], Database]
 ) -> None:
+    world = desk.database
     with world.reading() as connection:
         head = BookReader(connection, lending.LENDING_BOOK).head().hash
     assert world.transact(lending.open_lender).book == lending.LENDING_BOOK
@@ -367,20 +396,17 @@ def test_a_complaint_is_a_matter_with_a_day(desk: Desk) -> None:
 
 
 def test_the_same_requests_give_the_same_books_and_ids(
-    desk: Desk, make_world: Callable[[], Database]
+    make_desk: Callable[[], Desk],
 ) -> None:
-    other = open_desk(make_world(), Keyring.for_tests())
     told = []
-    for one in (desk, other):
+    for one in (make_desk(), make_desk()):
         one.lend()
         one.move_to(date(2026, 2, 5))
         one.pay()
         with one.database.reading() as connection:
             offer = origination.offer_of(connection, UUID(int=FIRST))
-            heads = [
-                BookReader(connection, book).head().hash for book in ("town", lending.LENDING_BOOK)
-            ]
-        told.append((heads[1], offer.id, one.application().loan))
+            head = BookReader(connection, lending.LENDING_BOOK).head().hash
+        told.append((head, offer.id, one.application().loan))
     assert told[0] == told[1]
 
 
