@@ -225,7 +225,20 @@ def test_a_customer_promises_and_a_plan_is_granted(
     plan = {"kind": "extend", "instalments": 6, "reason": "lost_work"}
     tried = client.post(f"/loans/{loan}/plans", {**plan, "dry_run": True})
     assert (tried["id"], tried["instalments_before"], tried["instalments_after"]) == (None, 12, 18)
+    dropped = client.post(f"/loans/{loan}/plans", plan)
+    assert client.refused(f"/loans/{loan}/plans", plan) == "plan_is_proposed"
+    assert client.post(f"/plans/{dropped['id']}/drop")["state"] == "dropped"
+    assert client.refused(f"/plans/{dropped['id']}/drop") == "plan_is_settled"
     proposed = client.post(f"/loans/{loan}/plans", plan)
+    for who, status in ((str(party), 200), ("other", 403)):
+        client.platform.caller = Caller(f"party:{who}", STAFF.entitlements, who)
+        listed = client.request("GET", f"/loans/{loan}/plans")
+        assert listed.status_code == status
+        assert client.refused(f"/plans/{proposed['id']}/drop") == "not_entitled"
+        if status == 200:
+            states = {one["id"]: one["state"] for one in listed.json()["items"]}
+            assert states == {proposed["id"]: "proposed", dropped["id"]: "dropped"}
+    client.platform.caller = STAFF
     assert client.refused(f"/plans/{proposed['id']}/grant") == "approval_is_not_open"
     with house.database.reading() as connection:
         asked = approvals.read_approval(connection, UUID(proposed["approval"]))
@@ -244,6 +257,9 @@ def test_a_matter_from_the_customer_to_its_answer(
     brought = client.post(f"/loans/{loan}/matters", {"kind": "repudiation", "about": "not_my_loan"})
     matter = f"/matters/{brought['id']}"
     assert client.get(matter) == brought
+    assert client.get(f"/loans/{loan}/matters")["items"] == [brought]
+    other = house.lend()
+    assert client.request("GET", f"/loans/{other}/matters").status_code == 403
     assert client.refused(f"{matter}/answer", {"outcome": "refused", "reasons": ["r"]}) == (
         "not_entitled"
     )

@@ -280,6 +280,29 @@ class PlanOut(BaseModel):
         )
 
 
+class ProposedPlanOut(BaseModel):
+    """A plan as it was proposed, and what became of it."""
+
+    id: UUID
+    plan: dict[str, Any] = Field(description="its kind, and what that kind needs")
+    reason: str
+    approval: UUID
+    state: str
+    proposed_at: datetime
+
+    @classmethod
+    def of(cls, one: hardship.ProposedPlan) -> ProposedPlanOut:
+        """Return the wire form."""
+        values = {name: getattr(one, name) for name in cls.model_fields if name != "plan"}
+        return cls(plan=one.plan.to_json(), **values)
+
+
+class PlansOut(BaseModel):
+    """Plans for a loan, newest first."""
+
+    items: list[ProposedPlanOut]
+
+
 class MatterOut(BaseModel):
     """What a customer brought up, with the day by which it is answered."""
 
@@ -307,7 +330,7 @@ class MatterOut(BaseModel):
 
 
 class MattersOut(BaseModel):
-    """Matters, the nearest deadline first."""
+    """Matters: those that wait, the nearest deadline first; of one loan, the newest first."""
 
     items: list[MatterOut]
 

@@ -35,9 +35,11 @@ from steelyard.credit.http.collection_wire import (
     OnBoardOut,
     PlanIn,
     PlanOut,
+    PlansOut,
     PromiseIn,
     PromiseOut,
     PromisesOut,
+    ProposedPlanOut,
     ReasonIn,
     ResultIn,
     RunOut,
@@ -260,6 +262,27 @@ def propose_plan(loan: LoanId, body: PlanIn, write: Collects) -> Response:
     return write.run(work)
 
 
+@router.get("/loans/{loan}/plans", responses=refused_by(*_NONE))
+def list_plans(loan: LoanId, read: Reads) -> PlansOut:
+    """List the plans for a loan, newest first."""
+    with read.database.reading() as connection:
+        found = loans.read(connection, loan)
+        own(read.caller, found.party, "credit.read")
+        items = hardship.plans_of(connection, found.nr)
+    return PlansOut(items=[ProposedPlanOut.of(one) for one in items])
+
+
+@router.post(
+    "/plans/{plan}/drop",
+    response_model=ProposedPlanOut,
+    responses=refused_by(hardship.PlanIsUnknown, hardship.PlanIsSettled, write=True),
+)
+def drop_plan(plan: PlanId, write: Collects) -> Response:
+    """Give a proposed plan up, as when a second person said no; contacts may go on."""
+    _staff(write, write.verb)
+    return write.run(lambda unit: ProposedPlanOut.of(hardship.drop(unit, plan)))
+
+
 @router.post(
     "/plans/{plan}/grant",
     response_model=PlanOut,
@@ -295,6 +318,16 @@ def bring_up(loan: LoanId, body: MatterIn, write: BringsUp) -> Response:
         return MatterOut.of(complaints.receive(unit, new))
 
     return write.run(work)
+
+
+@router.get("/loans/{loan}/matters", responses=refused_by(*_NONE))
+def list_matters_of_loan(loan: LoanId, read: Reads) -> MattersOut:
+    """List what was brought up about a loan, newest first."""
+    with read.database.reading() as connection:
+        found = loans.read(connection, loan)
+        own(read.caller, found.party, "credit.read")
+        items = complaints.matters_of(connection, found.nr)
+    return MattersOut(items=[MatterOut.of(one) for one in items])
 
 
 @router.get("/matters", responses=refused_by())
