@@ -232,6 +232,49 @@ def test_the_order_of_recording_events_of_several_days_does_not_matter(
 
 
 @settings(max_examples=200, deadline=None)
+@given(lives())
+def test_replay_is_what_was_booked_step_by_step(
+    life: tuple[Terms, list[AnyEvent], date],
+) -> None:
+    """On each day, all that ever happened says what was said with what had happened by then."""
+    terms, events, as_of = life
+    if standing_of((terms, events, date(2100, 1, 1))) is None:
+        return
+    for day in sorted({as_of, *(one.on for one in events)}):
+        then = [one for one in events if one.on <= day]
+        assert run(terms, events, day) == run(terms, then, day)
+
+
+@settings(max_examples=200, deadline=None)
+@given(terms_of(), st.data())
+def test_of_one_day_payouts_come_first_then_changes_then_money(
+    terms: Terms, data: st.DataObject
+) -> None:
+    on = terms.start_on + timedelta(days=data.draw(st.integers(0, 70)))
+    amounts = st.integers(1, terms.principal_minor)
+    ordered: list[AnyEvent] = [
+        Disbursed(seq=1, on=on, amount_minor=data.draw(amounts)),
+        RateChanged(seq=2, on=on, rate=Decimal(data.draw(st.integers(0, 40))) / 100),
+        FeeCharged(seq=3, on=on, code="letter", amount_minor=500),
+        PrepaidPart(seq=4, on=on, amount_minor=data.draw(amounts)),
+        Repaid(seq=5, on=on, amount_minor=data.draw(amounts)),
+    ]
+    rank = {1: 0, 2: 1, 3: 1, 4: 2, 5: 2}
+    numbers = data.draw(st.permutations(range(1, 6)))
+    recorded: list[AnyEvent] = []
+    for one in range(3):
+        kind = [event for event in ordered if rank[event.seq] == one]
+        free = sorted(numbers[event.seq - 1] for event in kind)
+        recorded += [replace(event, seq=n) for event, n in zip(kind, free, strict=True)]
+    later = on + timedelta(days=data.draw(st.integers(0, 90)))
+    known, found = (standing_of((terms, given, later)) for given in (ordered, recorded))
+    assert (known is None) == (found is None)
+    if known is not None and found is not None:
+        assert found.rows == known.rows
+        assert found.totals == known.totals
+
+
+@settings(max_examples=200, deadline=None)
 @given(lives(), st.integers(1, 5_000))
 def test_an_event_and_its_reversal_leave_no_trace(
     life: tuple[Terms, list[AnyEvent], date], amount: int
