@@ -59,7 +59,7 @@ def board(
     ]
     columns = [
         Column("nr", "loan", right=True),
-        Column("since", "late since"),
+        Column("since", "collected since"),
         Column("dpd", "days", right=True),
         Column("overdue_minor", "overdue (minor)", right=True),
         Column("strategy", "strategy"),
