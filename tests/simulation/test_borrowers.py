@@ -85,7 +85,7 @@ def test_loans_of_one_customer_follow_each_other(town: Town, first: dict[int, Bo
             ids |= {act.id for _, act in one.acts}
             count += len(one.acts)
     for days in asked.values():
-        assert all(150 <= (b - a).days <= 210 for a, b in pairwise(days))
+        assert all(30 <= (b - a).days <= 120 for a, b in pairwise(days))
     assert len(ids) == count
 
 

@@ -25,7 +25,7 @@ BorrowersAction = LoanRequest | LoanPayment | LoanComplaint
 
 _BORROWING_SHARE = 0.25
 _FIRST_AFTER_DAYS = (4, 40)
-_AGAIN_AFTER_DAYS = (150, 210)
+_AGAIN_AFTER_DAYS = (30, 120)
 _PURCHASE_SHARE = 0.3
 _MONTHS = (3, 3, 6, 6, 6, 12)
 _OF_INCOME = (0.5, 2.5)
