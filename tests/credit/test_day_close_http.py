@@ -43,6 +43,7 @@ def test_days_that_are_over_are_closed_once_for_a_key(house: House, client: Clie
 
 def test_what_cannot_be_closed_is_a_problem(house: House, client: Client) -> None:
     assert client.refused("GET", "/days/2026-03-02") == "day_was_never_closed"
+    assert client.send("GET", "/days", params={"book": "\x00"}).status_code == 422
     stand(house, OPENED)
     body = {"through": "2026-03-02"}
     assert client.refused("POST", "/day-close", json=body) == "day_is_not_over"

@@ -277,6 +277,8 @@ def test_what_is_wrong_is_a_problem_with_its_code(client: Client) -> None:
     assert client.refused("POST", "/loans", json=broken) == "form_is_invalid"
     never = contract(terms=form.terms_to_json(terms()) | {"principal_minor": 0})
     assert client.refused("POST", "/loans", json=never) == "terms_are_invalid"
+    assert client.send("POST", "/loans", json=contract(product_version=2**31)).status_code == 422
+    assert client.send("GET", "/loans", params={"product": "a\x00"}).status_code == 422
     nobody_s = contract(shares=[{"institution": "bank_a", "parts": 1}])
     assert client.refused("POST", "/loans", json=nobody_s) == "shares_are_invalid"
     loan = client.house.lend()

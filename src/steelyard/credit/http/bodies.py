@@ -28,7 +28,7 @@ class SignIn(BodyIn):
 
     party: UUID
     product: Code
-    product_version: int = Field(ge=1)
+    product_version: int = Field(ge=1, lt=2**31)
     terms: dict[str, JsonValue] = Field(
         description="terms of the cash flows, as plain data",
         examples=[

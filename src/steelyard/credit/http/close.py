@@ -14,7 +14,7 @@ from steelyard.credit import books, dayclose
 
 router = APIRouter(prefix="/v1/credit", tags=["credit"])
 
-Book = Annotated[str, Query(max_length=40, description="the lender's book")]
+Book = Annotated[str, Query(max_length=40, pattern=r"^[^\x00]*$", description="the lender's book")]
 Reads = Annotated[Read, reading("credit.read_portfolio")]
 
 

@@ -34,6 +34,7 @@ from steelyard.credit.http.bodies import (
 )
 from steelyard.credit.http.wire import (
     AgreementOut,
+    Code,
     DoneOut,
     EffectOut,
     EventOut,
@@ -90,7 +91,7 @@ def list_loans(
     party: UUID | None = None,
     merchant: UUID | None = None,
     application: UUID | None = None,
-    product: str | None = None,
+    product: Code | None = None,
     state: loans.LoanState | None = None,
     least_dpd: Annotated[int | None, Query(ge=0)] = None,
     cursor: Cursor = None,
