@@ -112,7 +112,7 @@ def test_every_text_stands_in_both_languages_and_is_used() -> None:
         for name, asset in pages().assets.items()
         if name.endswith(".js") and name not in SWAGGER
     )
-    built = ("state_", "kind_", "_rate", "notice_", "outcome_", "scene_")
+    built = ("state_", "kind_", "_rate", "notice_", "outcome_", "scene_", "application_")
     for key, both in written.items():
         assert set(both) == {"en", "zh-CN"}, key
         assert all(both.values()), key
