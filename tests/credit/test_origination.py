@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 
-from steelyard.cashflows import terms
+from steelyard.cashflows import plan, terms
 from steelyard.credit import loans, origination, underwriting
 from steelyard.credit.model.bureau import Found, Report
 from steelyard.ledger import open_accounts
@@ -317,6 +317,29 @@ def test_an_offer_of_yesterday_is_made_anew_and_one_of_last_week_is_over(counter
     assert counter.run(origination.expire) == 1
     assert counter.run(origination.expire) == 0
     assert counter.read(applied.id).state is S.EXPIRED
+
+
+def test_who_is_paid_later_owes_no_interest_until_then(counter: Counter) -> None:
+    applied = counter.decided()
+    told = counter.acceptance(applied.id)
+    signed = counter.run(
+        lambda unit: origination.accept(unit, applied.id, told, pay_out=False),
+        f"party:{applied.party}",
+    )
+    assert signed.loan is not None
+    counter.house.made.append(signed.loan)
+    counter.house.later(5)
+    paid = counter.house.do(loans.disburse, signed.loan)
+    (first, *_), (shown, *_) = paid.after.rows, plan(counter.offer(applied.id).terms).rows
+    assert first.due_on == shown.due_on
+    assert first.interest_minor == pytest.approx(shown.interest_minor * 26 / 31, abs=1)
+    assert counter.wallet(applied.party) == 1_000_000
+    with counter.database.reading() as connection:
+        owed = loans.quote_payoff(connection, signed.loan)
+    assert owed.total_minor == 1_000_000
+    counter.house.agree()
+    counter.house.close(3)
+    counter.house.agree()
 
 
 def test_who_thinks_better_of_it_owes_no_interest(counter: Counter) -> None:

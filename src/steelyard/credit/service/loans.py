@@ -145,6 +145,8 @@ def disburse(
 ) -> Effect:
     """Pay a signed loan out; what falls due on its first day is taken with it.
 
+    Where a customer accepted an offer and is paid later, no interest runs until then.
+
     Parameters
     ----------
     payee : account of a merchant in the book of wallets; None: the customer's wallet
@@ -190,6 +192,7 @@ def disburse(
     act = Act(
         name="disburse",
         cause=found.cause,
+        events=_not_yet(file),
         own=(ActKind.PAID_OUT, content),
         route=route,
         other_account=payee,
@@ -203,6 +206,14 @@ def disburse(
         return paid_out
     taken = Repayment(amount_minor=first, kind=DOWN_PAYMENT, effective_on=found.terms.start_on)
     return repay(unit, loan, taken)
+
+
+def _not_yet(file: LoanFile) -> tuple[events.Any, ...]:
+    """Return what keeps a customer from owing interest on money that he has not had."""
+    start, on = file.loan.terms.start_on, file.business_on
+    if file.loan.application is None or start >= on:
+        return ()
+    return (events.InterestPaused(seq=file.next_seq, on=start, until=on),)
 
 
 def repay(
