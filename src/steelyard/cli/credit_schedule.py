@@ -107,7 +107,6 @@ def read_case(path: Path, as_of: str | None = None) -> Case:
     if not isinstance(told, list):
         raise CaseIsInvalid(path=path, field="events", why="a list")
     terms = _formed(path, "", form.terms_from_json, content["terms"])
-    _check_calendar(path, terms)
     happened: list[events.Any] = []
     for n, one in enumerate(told):
         place = f"events[{n}]"
@@ -160,13 +159,6 @@ def _numbered(path: Path, n: int, told: Any) -> dict[str, Any]:
         why = f"one of {', '.join(form.EVENTS)}"
         raise CaseIsInvalid(path=path, field=f"events[{n}].event", why=why)
     return {"seq": n + 1, **told}
-
-
-def _check_calendar(path: Path, terms: Terms) -> None:
-    days = {"day": 1, "week": 7, "month": 31}[terms.unit.value] * terms.every * terms.instalments
-    first = max(terms.start_on, terms.first_due_on or terms.start_on)
-    if first.toordinal() + days > date.max.toordinal():
-        raise CaseIsInvalid(path=path, field="terms", why="over before the year 9999")
 
 
 def _check_event(path: Path, place: str, event: events.Any, known: set[int]) -> None:

@@ -22,7 +22,9 @@ Reads = Annotated[Read, reading("credit.read")]
 Asks = Annotated[Write, writing("credit.ask_bureau")]
 Reports = Annotated[Write, writing("credit.report_bureau")]
 InquiryId = Annotated[UUID, Path(description="id of the inquiry")]
-Period = Annotated[str, Path(pattern=r"^\d{4}-\d{2}$", description="month, YYYY-MM")]
+Period = Annotated[
+    str, Path(pattern=r"^\d{4}-\d{2}$", description="month, YYYY-MM", examples=["2026-01"])
+]
 
 # Names of inquiries are made of the command's scope and key: sent again, it finds its own.
 _INQUIRIES = UUID("7f0f6cbb-5d2b-5c7e-8b7a-0f5c3e0c6c11")
@@ -87,7 +89,11 @@ class InquiriesOut(BaseModel):
 class FileIn(BodyIn):
     """Which month to report."""
 
-    period: str = Field(pattern=r"^\d{4}-\d{2}$", description="YYYY-MM, a month that is over")
+    period: str = Field(
+        pattern=r"^\d{4}-\d{2}$",
+        description="YYYY-MM, a month that is over",
+        examples=["2026-01"],
+    )
 
 
 class FileOut(BaseModel):

@@ -14,9 +14,13 @@ from steelyard.credit import collecting, collections, complaints, hardship, prom
 
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
-Ref = Annotated[str, StringConstraints(max_length=200, pattern=r"^[a-z][a-z0-9_]*:[^\x00]+$")]
+Ref = Annotated[
+    str,
+    StringConstraints(max_length=200, pattern=r"^[a-z][a-z0-9_]*:[^\x00]+$"),
+    Field(examples=["letter:2026-17"]),
+]
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Month = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}$")]
+Month = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}$"), Field(examples=["2026-01"])]
 Amount = Annotated[int, Field(ge=1, le=10**15)]
 Minor = Annotated[int, Field(ge=0, le=10**15)]
 Status = Literal["N", "1", "2", "3", "4", "5", "6", "7", "C", "G", "#", "*"]
@@ -41,7 +45,7 @@ class StopIn(BodyIn):
     """Why nobody is to be contacted."""
 
     kind: collections.Stop
-    source: Ref = Field(description="`noun:id` of what says so")
+    source: Ref = Field(description="`noun:id` of what says so", examples=["letter:2026-17"])
 
 
 class ReasonIn(BodyIn):

@@ -87,7 +87,11 @@ def show_board(
     return BoardOut(items=[OnBoardOut.of(one) for one in found], after=last)
 
 
-@router.post("/collections/run", response_model=RunOut, responses=refused_by(write=True))
+@router.post(
+    "/collections/run",
+    response_model=RunOut,
+    responses=refused_by(loans.refusals.LenderIsUnknown, write=True),
+)
 def run_collections(write: Collects) -> Response:
     """Run collections once, as the job does every ten minutes."""
     _staff(write, write.verb)

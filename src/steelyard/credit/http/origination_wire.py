@@ -404,11 +404,11 @@ class LineSteps(BaseModel):
     items: list[LineStepOut]
 
 
-class DrawIn(BodyIn):
+class LineDrawIn(BodyIn):
     """What is drawn under a limit."""
 
     amount_minor: Minor
-    tenor: Tenor
+    tenor: Tenor = Field(examples=["12m"])
     method: terms.Method = terms.Method.EQUAL_INSTALMENT
     wallet_account: Word
 
@@ -428,7 +428,7 @@ class LimitIn(BodyIn):
     """Another limit, and why; with the approval where one is needed."""
 
     limit_minor: Annotated[int, Field(ge=0, le=10**12, strict=True)]
-    reason: Code
+    reason: Code = Field(examples=["income_rose"])
     approval: UUID | None = None
 
 
@@ -443,7 +443,7 @@ class LimitOut(BaseModel):
 class WhyIn(BodyIn):
     """Why."""
 
-    reason: Code
+    reason: Code = Field(examples=["income_rose"])
 
 
 class RuleIn(BodyIn):

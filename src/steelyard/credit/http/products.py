@@ -20,10 +20,10 @@ from steelyard.credit.http.origination_wire import (
     ActivationOut,
     ApprovedIn,
     DraftProductIn,
-    DrawIn,
     DrawnOut,
     LimitIn,
     LimitOut,
+    LineDrawIn,
     LineList,
     LineOut,
     LineStepOut,
@@ -252,7 +252,7 @@ def quote_draw(
         write=True,
     ),
 )
-def draw(line: LineId, body: DrawIn, write: Applies) -> Response:
+def draw(line: LineId, body: LineDrawIn, write: Applies) -> Response:
     """Draw under a limit: a loan by its prices, signed and paid out."""
 
     def work(unit: UnitOfWork) -> DrawnOut:
