@@ -174,7 +174,8 @@ def disburse(
     if not 0 <= subsidy_minor < amount:
         raise refusals.AmountIsNotPositive(amount_minor=amount - subsidy_minor)
     route = Route.WALLET if payee is None else Route.MERCHANT
-    content = {"amount_minor": amount, "subsidy_minor": subsidy_minor, "payee": payee}
+    content: dict[str, object] = {"amount_minor": amount, "payee": payee}
+    content["subsidy_minor"] = subsidy_minor
     fact = facts.LoanDisbursed(
         loan=loan,
         nr=found.nr,
