@@ -117,7 +117,8 @@ def pool_sums(connection: sa.Connection) -> list[PoolSums]:
             " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
     )
-    return [PoolSums(row[0], row[1], *map(int, row[2:])) for row in rows]
+    found = [tuple(row) for row in rows]
+    return [PoolSums(product, code, *map(int, sums)) for product, code, *sums in found]
 
 
 def principals(
