@@ -215,4 +215,7 @@ class Life:
             "declined": tally.declined,
             "refunds": tally.refunds,
             "deposits": tally.deposits,
+            "loans_asked_for": tally.loans,
+            "loans_declined": tally.loans_declined,
+            "loan_payments": tally.loan_payments,
         }

@@ -32,6 +32,7 @@ UNDERWRITER: Final = "staff:town_underwriter"
 """Who rules on what is referred: nobody that was hired, a simulated person of the town's."""
 UNKNOWN_PARTY: Final = "party_is_unknown"
 _ON_DRAFT: Final = (
+    origination.ApplicationIsMalformed,
     origination.CustomerMayNotBorrow,
     catalogue.AmountIsNotOffered,
     catalogue.TenorIsNotOffered,
@@ -99,10 +100,9 @@ def apply_for_loans(desk: Desk, orders: Sequence[LoanOrder]) -> tuple[LoanAnswer
         if store.read(connection) is None:
             raise TownIsNotFounded
         parties = registry.find_origins(connection, list(_origins(orders)))
-        texts = {
-            purpose: consents.texts_of(connection, purpose)[-1].version
-            for purpose in (bureau.PURPOSE,)
-        }
+        # Those in force are the last; without any, the application refuses to go on.
+        published = consents.texts_of(connection, bureau.PURPOSE)
+        texts = {text.purpose: text.version for text in published[-1:]}
     answers: dict[UUID, LoanAnswer] = {}
     cases: list[_Case] = []
     for order in orders:
