@@ -136,8 +136,9 @@ def test_a_customer_sees_and_pays_his_own_and_no_more(client: Client) -> None:
     mine, other = house.lend(), house.lend(party=uuid4())
     client.caller = OWNER
     assert [one["id"] for one in client.get("/loans")["items"]] == [str(mine)]
-    client.get(f"/loans/{mine}")
-    client.post(f"/loans/{mine}/repay", amount_minor=100)
+    assert client.get(f"/loans/{mine}")["grade"] is None, "how it is graded is the lender's"
+    paid = client.post(f"/loans/{mine}/repay", amount_minor=100)
+    assert (paid["lines"], paid["loan"]["grade"]) == ([], None)
     for path in ("", "/history", "/statement", "/payoff"):
         assert client.refused("GET", f"/loans/{other}{path}") == "not_entitled"
     assert client.refused("GET", "/loans", params={"party": str(uuid4())}) == "not_entitled"

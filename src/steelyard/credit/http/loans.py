@@ -79,7 +79,7 @@ def _effect(write: Write, loan: UUID, verb: Callable[..., loans.Effect], **named
 
     def work(unit: UnitOfWork) -> EffectOut:
         own(write.caller, loans.read(unit.connection, loan).party, write.verb)
-        return EffectOut.of(verb(unit, loan, **named))
+        return EffectOut.of(verb(unit, loan, **named), write.caller)
 
     return write.run(work)
 
@@ -115,7 +115,7 @@ def list_loans(
             cursor=cursor,
             limit=limit,
         )
-    return page_out(LoanPage, page, LoanOut.of)
+    return page_out(LoanPage, page, lambda one: LoanOut.of(one, caller))
 
 
 @router.post(
@@ -135,7 +135,9 @@ def list_loans(
 def sign(body: SignIn, write: Lends) -> Response:
     """Make a contract; nothing is paid out."""
     _anybody(write, write.verb)
-    return write.run(lambda unit: LoanOut.of(loans.sign(unit, body.new_loan())), status=201)
+    return write.run(
+        lambda unit: LoanOut.of(loans.sign(unit, body.new_loan()), write.caller), status=201
+    )
 
 
 @router.get(
@@ -148,7 +150,7 @@ def read_loan(loan: LoanId, read: Reads, on: date | None = None) -> LoanOut:
     with read.database.reading() as connection:
         found = loans.read(connection, loan, on=on)
     own(read.caller, found.party, "credit.read")
-    return LoanOut.of(found)
+    return LoanOut.of(found, read.caller)
 
 
 @router.get("/loans/{loan}/history", response_model=HistoryOut, responses=refused_by(*_NONE))
@@ -287,7 +289,7 @@ def cancel(loan: LoanId, write: Lends) -> Response:
 
     def work(unit: UnitOfWork) -> LoanOut:
         own(write.caller, loans.read(unit.connection, loan).party, write.verb)
-        return LoanOut.of(loans.cancel(unit, loan))
+        return LoanOut.of(loans.cancel(unit, loan), write.caller)
 
     return write.run(work)
 
@@ -324,9 +326,11 @@ def change(loan: LoanId, body: ChangeIn, write: Changes) -> Response:
                     approval=body.approval,
                     if_version=body.if_version,
                     dry_run=body.dry_run,
-                )
+                ),
+                write.caller,
             )
-        shown = EffectOut.of(changes.change(unit, loan, event, dry_run=True))
+        effect = changes.change(unit, loan, event, dry_run=True)
+        shown = EffectOut.of(effect, write.caller)
         asked = changes.request(unit, loan, event)
         return shown.model_copy(update={"approval": asked.id, "expires_at": asked.expires_at})
 
@@ -348,9 +352,10 @@ def sell(loan: LoanId, body: SaleIn, write: GivesUp) -> Response:
     def work(unit: UnitOfWork) -> EffectOut:
         if body.dry_run or body.approval:
             return EffectOut.of(
-                changes.sell(unit, loan, approval=body.approval, dry_run=body.dry_run, **sale)
+                changes.sell(unit, loan, approval=body.approval, dry_run=body.dry_run, **sale),
+                write.caller,
             )
-        shown = EffectOut.of(changes.sell(unit, loan, dry_run=True, **sale))
+        shown = EffectOut.of(changes.sell(unit, loan, dry_run=True, **sale), write.caller)
         asked = changes.request_sale(unit, loan, **sale)
         return shown.model_copy(update={"approval": asked.id, "expires_at": asked.expires_at})
 
@@ -365,7 +370,9 @@ def sell(loan: LoanId, body: SaleIn, write: GivesUp) -> Response:
 def pause_ageing(loan: LoanId, body: AgeingPauseIn, write: Changes) -> Response:
     """Let the bucket of a loan not grow worse before a day."""
     _anybody(write, write.verb)
-    return write.run(lambda unit: LoanOut.of(changes.pause_ageing(unit, loan, until=body.until)))
+    return write.run(
+        lambda unit: LoanOut.of(changes.pause_ageing(unit, loan, until=body.until), write.caller)
+    )
 
 
 @router.post(

@@ -154,13 +154,14 @@ class LoanOut(BaseModel):
     version: int
     signed_at: datetime
     cooling_off_until: date | None
-    grade: GradeOut | None
+    grade: GradeOut | None = Field(description="for staff alone")
     standing: StandingOut | None
 
     @classmethod
-    def of(cls, loan: loans.Loan) -> LoanOut:
-        """Return the wire form of a loan."""
-        kept, shares = loan.kept, loan.shares
+    def of(cls, loan: loans.Loan, caller: Caller) -> LoanOut:
+        """Return the wire form of a loan; how it is graded is not its customer's to see."""
+        kept = loan.kept if caller.party is None else None
+        shares = loan.shares
         return cls(
             id=loan.id,
             nr=loan.nr,
@@ -208,13 +209,14 @@ class EffectOut(BaseModel):
     events: list[int]
     entry: UUID | None
     amount_minor: int
-    lines: list[LineOut]
+    lines: list[LineOut] = Field(description="of the entry; for staff alone")
     before: StandingOut | None
     loan: LoanOut
 
     @classmethod
-    def of(cls, effect: loans.Effect) -> EffectOut:
-        """Return the wire form of an effect."""
+    def of(cls, effect: loans.Effect, caller: Caller) -> EffectOut:
+        """Return the wire form of an effect; a customer sees no lines of our books."""
+        lines = effect.lines if caller.party is None else ()
         return cls(
             is_done=effect.is_done,
             events=list(effect.events),
@@ -226,10 +228,10 @@ class EffectOut(BaseModel):
                     debit_minor=max(line.amount_minor, 0),
                     credit_minor=max(-line.amount_minor, 0),
                 )
-                for line in effect.lines
+                for line in lines
             ],
             before=None if effect.before is None else StandingOut.of(effect.before),
-            loan=LoanOut.of(effect.loan),
+            loan=LoanOut.of(effect.loan, caller),
         )
 
 

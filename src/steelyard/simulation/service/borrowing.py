@@ -272,7 +272,7 @@ def _rule(unit: UnitOfWork, application: origination.Application) -> origination
 def _accept(
     unit: UnitOfWork, case: _Case, application: origination.Application
 ) -> origination.Application:
-    """Accept the offer as it is shown, or leave it lying."""
+    """Accept the offer as it is shown, or leave it lying; so too where other debts took its room."""
     order = case.order
     if stream(0, "answers-offer", str(order.id)).random() < _LEAVES:
         return application
@@ -286,7 +286,10 @@ def _accept(
         payee=order.merchant_account,
         device=application.origin.device,
     )
-    return origination.accept(unit, order.id, acceptance)
+    try:
+        return origination.accept(unit, order.id, acceptance)
+    except origination.OfferNoLongerFits:
+        return application
 
 
 def _answer(desk: Desk, order: LoanOrder, application: origination.Application) -> LoanAnswer:
