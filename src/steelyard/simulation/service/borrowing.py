@@ -272,7 +272,7 @@ def _rule(unit: UnitOfWork, application: origination.Application) -> origination
 def _accept(
     unit: UnitOfWork, case: _Case, application: origination.Application
 ) -> origination.Application:
-    """Accept the offer as it is shown, or leave it lying; so too where other debts took its room."""
+    """Accept the offer as it is shown; leave it lying, also where other debts took its room."""
     order = case.order
     if stream(0, "answers-offer", str(order.id)).random() < _LEAVES:
         return application
