@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from steelyard.credit import lines, loans, origination
+from steelyard.credit import lines, loans, origination, preapproval
 from steelyard.credit.model.product import Tier
 from steelyard.kernel import Refusal
 from steelyard.parties import consents
@@ -16,7 +16,7 @@ from tests.credit.applicants import METHOD, Counter
 from tests.credit.applicants import counter as counter
 from tests.credit.lender import ANN, WALLET
 
-RULE = lines.PreapprovalRule(
+RULE = preapproval.PreapprovalRule(
     name="repaid_well",
     product="credit_line",
     text_en="Who repaid a loan on time is offered a limit of the same size.",
@@ -164,28 +164,28 @@ def repaid(counter: Counter, *, consented: bool = True, level: int = 3) -> UUID:
     return party
 
 
-def settle(counter: Counter, rule: lines.PreapprovalRule = RULE) -> None:
-    yes = counter.approve(lambda unit: lines.request_rule(unit, rule))
-    counter.run(lambda unit: lines.set_rule(unit, rule, approval=yes), ANN)
+def settle(counter: Counter, rule: preapproval.PreapprovalRule = RULE) -> None:
+    yes = counter.approve(lambda unit: preapproval.request_rule(unit, rule))
+    counter.run(lambda unit: preapproval.set_rule(unit, rule, approval=yes), ANN)
 
 
 def test_a_rule_that_two_people_set_proposes_limits_once(counter: Counter) -> None:
     chosen, silent = repaid(counter), repaid(counter, consented=False)
     settle(counter)
-    dry = lines.preapprove(counter.database, RULE.name, dry_run=True, actor=ANN)
+    dry = preapproval.preapprove(counter.database, RULE.name, dry_run=True, actor=ANN)
     assert (dry.repaid_well, dry.proposed, dry.without_consent, dry.limit_minor) == (
         2, 1, 1, 300_000,
     )  # fmt: skip
     with counter.database.reading() as connection:
         assert lines.visible_to_customer(connection, chosen) == ()
-    done = lines.preapprove(counter.database, RULE.name, actor=ANN)
+    done = preapproval.preapprove(counter.database, RULE.name, actor=ANN)
     assert replace(done, is_dry_run=True) == dry
-    again = lines.preapprove(counter.database, RULE.name, actor=ANN)
+    again = preapproval.preapprove(counter.database, RULE.name, actor=ANN)
     assert again.proposed == 0
     with counter.database.reading() as connection:
         (line,) = lines.visible_to_customer(connection, chosen)
         assert lines.visible_to_customer(connection, silent) == ()
-        kept = lines.read_rule(connection, RULE.name, line.rule_version)
+        kept = preapproval.read_rule(connection, RULE.name, line.rule_version)
     assert (line.state, line.limit_minor, line.rule) == ("proposed", 300_000, RULE.name)
     assert kept.rule.text_zh == RULE.text_zh
     assert counter.refused(lines.draw, line.id, wanted(line, 50_000)) == "line_state_forbids"
@@ -196,7 +196,7 @@ def test_a_proposal_is_taken_up_by_an_application_and_hidden_without_consent(
 ) -> None:
     party = repaid(counter)
     settle(counter)
-    lines.preapprove(counter.database, RULE.name, actor=ANN)
+    preapproval.preapprove(counter.database, RULE.name, actor=ANN)
     counter.run(lambda unit: consents.withdraw(unit, party, "marketing", channel="app"))
     with counter.database.reading() as connection:
         assert lines.visible_to_customer(connection, party) == ()
@@ -211,12 +211,12 @@ def test_a_proposal_is_taken_up_by_an_application_and_hidden_without_consent(
 def test_a_proposal_ends_with_its_day(counter: Counter) -> None:
     party = repaid(counter)
     settle(counter)
-    lines.preapprove(counter.database, RULE.name, actor=ANN)
+    preapproval.preapprove(counter.database, RULE.name, actor=ANN)
     counter.clock_days(61)
     with counter.database.reading() as connection:
         assert lines.visible_to_customer(connection, party) == ()
-    assert counter.run(lines.expire_proposals) == 1
-    assert counter.run(lines.expire_proposals) == 0
+    assert counter.run(preapproval.expire_proposals) == 1
+    assert counter.run(preapproval.expire_proposals) == 0
 
 
 @pytest.mark.parametrize(
@@ -225,6 +225,9 @@ def test_a_proposal_ends_with_its_day(counter: Counter) -> None:
 )
 def test_a_rule_that_cannot_be_is_refused(counter: Counter, field: str, value: object) -> None:
     rule = replace(RULE, **{field: value})  # type: ignore[arg-type]
-    assert counter.refused(lines.request_rule, rule) == "preapproval_rule_is_malformed"
-    with counter.database.reading() as connection, pytest.raises(lines.PreapprovalRuleIsUnknown):
-        lines.read_rule(connection, rule.name)
+    assert counter.refused(preapproval.request_rule, rule) == "preapproval_rule_is_malformed"
+    with (
+        counter.database.reading() as connection,
+        pytest.raises(preapproval.PreapprovalRuleIsUnknown),
+    ):
+        preapproval.read_rule(connection, rule.name)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from steelyard.base.http import BodyIn, PageOut
 from steelyard.cashflows import terms
-from steelyard.credit import catalogue, lines, origination, underwriting
+from steelyard.credit import catalogue, lines, origination, preapproval, underwriting
 
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=120)]
@@ -463,9 +463,9 @@ class RuleIn(BodyIn):
     valid_days: int = 60
     approval: UUID | None = None
 
-    def rule(self) -> lines.PreapprovalRule:
+    def rule(self) -> preapproval.PreapprovalRule:
         """Return the rule."""
-        return lines.PreapprovalRule(**self.model_dump(exclude={"approval"}))
+        return preapproval.PreapprovalRule(**self.model_dump(exclude={"approval"}))
 
 
 class RuleOut(BaseModel):

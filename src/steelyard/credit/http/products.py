@@ -14,7 +14,7 @@ from steelyard.base import UnitOfWork
 from steelyard.base.http import NotEntitled, Read, Write, reading, writing
 from steelyard.base.http import refusals as refused_by
 from steelyard.cashflows import terms
-from steelyard.credit import catalogue, lines, loans, origination
+from steelyard.credit import catalogue, lines, loans, origination, preapproval
 from steelyard.credit.http.origination import requested
 from steelyard.credit.http.origination_wire import (
     ActivationOut,
@@ -182,7 +182,7 @@ def list_lines(party: UUID, read: Reads) -> LineList:
             else lines.visible_to_customer(connection, party)
         )
         texts = {
-            one.id: lines.read_rule(connection, one.rule, one.rule_version).rule
+            one.id: preapproval.read_rule(connection, one.rule, one.rule_version).rule
             for one in found
             if one.rule is not None
         }
@@ -192,7 +192,7 @@ def list_lines(party: UUID, read: Reads) -> LineList:
     )
 
 
-def _text(rule: lines.PreapprovalRule | None, *, is_chinese: bool) -> str | None:
+def _text(rule: preapproval.PreapprovalRule | None, *, is_chinese: bool) -> str | None:
     if rule is None:
         return None
     return rule.text_zh if is_chinese else rule.text_en
@@ -332,11 +332,11 @@ def close(line: LineId, body: WhyIn, write: Applies) -> Response:
 def list_rules(read: Reads) -> RuleList:
     """List the rules by which limits are granted unasked."""
     with read.database.reading() as connection:
-        found = lines.rules(connection)
+        found = preapproval.rules(connection)
     return RuleList(items=[_rule_out(one) for one in found])
 
 
-def _rule_out(kept: lines.KeptRule) -> RuleOut:
+def _rule_out(kept: preapproval.KeptRule) -> RuleOut:
     content = msgspec.to_builtins(kept.rule)
     return RuleOut(is_done=True, name=kept.rule.name, version=kept.version, content=content)
 
@@ -345,7 +345,7 @@ def _rule_out(kept: lines.KeptRule) -> RuleOut:
     "/preapproval",
     response_model=RuleOut,
     responses=refused_by(
-        lines.PreapprovalRuleIsMalformed,
+        preapproval.PreapprovalRuleIsMalformed,
         catalogue.ProductIsUnknown,
         catalogue.TierIsNotServed,
         *approvals.CONSUME_REFUSALS,
@@ -359,12 +359,12 @@ def set_rule(body: RuleIn, write: Limits) -> Response:
 
     def work(unit: UnitOfWork) -> RuleOut:
         if body.approval is None:
-            asked = requested(lines.request_rule(unit, rule))
+            asked = requested(preapproval.request_rule(unit, rule))
             content = msgspec.to_builtins(rule)
             return RuleOut(
                 is_done=False, request=asked, name=rule.name, version=None, content=content
             )
-        return _rule_out(lines.set_rule(unit, rule, approval=body.approval))
+        return _rule_out(preapproval.set_rule(unit, rule, approval=body.approval))
 
     return write.run(work)
 
@@ -373,7 +373,7 @@ def set_rule(body: RuleIn, write: Limits) -> Response:
     "/preapproval/{name}/run",
     response_model=PreapprovalOut,
     responses=refused_by(
-        lines.PreapprovalRuleIsUnknown, loans.refusals.LenderIsUnknown, write=True
+        preapproval.PreapprovalRuleIsUnknown, loans.refusals.LenderIsUnknown, write=True
     ),
 )
 def preapprove(name: RuleName, body: PreapproveIn, write: Limits) -> Response:
@@ -381,7 +381,7 @@ def preapprove(name: RuleName, body: PreapproveIn, write: Limits) -> Response:
     _staff_only(write, write.verb)
 
     def work() -> PreapprovalOut:
-        found = lines.preapprove(
+        found = preapproval.preapprove(
             write.database, name, dry_run=body.dry_run, actor=write.caller.actor
         )
         return PreapprovalOut(**asdict(found))

@@ -16,9 +16,9 @@ _AT_ONCE = 200
 @job("credit.expire_applications", schedule=Daily(time(0, 20), "Asia/Shanghai"))
 def expire_applications(context: JobContext) -> None:
     """Write down which applications, offers and proposals of limits ran out of time."""
-    from steelyard.credit.service import applying, lines
+    from steelyard.credit.service import applying, preapproval
 
-    for expire in (applying.expire, lines.expire_proposals):
+    for expire in (applying.expire, preapproval.expire_proposals):
         while not context.should_stop:
             done = context.database.transact(partial(expire, limit=_AT_ONCE), actor=context.actor)
             if done < _AT_ONCE:
