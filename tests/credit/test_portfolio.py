@@ -288,18 +288,22 @@ def owner(store: Store) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
         yield connection
 
 
-def put_loans(store: Store, many: int, *, lost: int = 0) -> None:
+def put_loans(
+    store: Store, many: int, *, lost: int = 0, currency: str = "CNY", after: int = 0
+) -> None:
     """Write loans and standings as the day close leaves them."""
     at = datetime(2025, 10, 5, 9, tzinfo=UTC)
+    pool = 1 if currency == "CNY" else 2
     with owner(store) as connection:
         connection.execute(
             "INSERT INTO credit.lender (currency, book, wallets_book, opened_at)"
-            " VALUES ('CNY', 'lending', 'town', %s) ON CONFLICT DO NOTHING",
-            [at],
+            " VALUES (%s, 'lending', 'town', %s) ON CONFLICT DO NOTHING",
+            [currency, at],
         )
         connection.execute(
-            "INSERT INTO credit.pool (id, product, currency) VALUES (1, 'quick_cash', 'CNY')"
-            " ON CONFLICT DO NOTHING"
+            "INSERT INTO credit.pool (id, product, currency) VALUES (%s, 'quick_cash', %s)"
+            " ON CONFLICT DO NOTHING",
+            [pool, currency],
         )
         for n in range(many):
             is_lost = n < lost
@@ -308,12 +312,12 @@ def put_loans(store: Store, many: int, *, lost: int = 0) -> None:
                 "principal_written_off_minor": 60_000 if is_lost else 0,
                 "recovered_minor": 15_000 if is_lost else 0,
             }
-            nr = n + 1
+            nr = after + n + 1
             connection.execute(
                 "INSERT INTO credit.loan (id, nr, party, product, product_version, currency, terms,"
                 " wallet_book, wallet_account, state, signed_at)"
-                " VALUES (%s, %s, %s, 'quick_cash', 1, 'CNY', %s, 'town', 'w', %s, %s)",
-                [uuid4(), nr, uuid4(), Jsonb({"start_on": "2025-10-05"}),
+                " VALUES (%s, %s, %s, 'quick_cash', 1, %s, %s, 'town', 'w', %s, %s)",
+                [uuid4(), nr, uuid4(), currency, Jsonb({"start_on": "2025-10-05"}),
                  "written_off" if is_lost else "active", at],
             )  # fmt: skip
             connection.execute(
@@ -321,9 +325,9 @@ def put_loans(store: Store, many: int, *, lost: int = 0) -> None:
                 " interest_settled_minor, interest_earned_minor, penalty_earned_minor,"
                 " fee_earned_minor, principal_own_minor, interest_receivable_minor,"
                 " penalty_receivable_minor, fee_receivable_minor, overdue_minor, dpd, bucket,"
-                " credit_minor, totals) VALUES (%s, 1, %s, '2026-01-31', 1, %s, 0, 5000, 0, 0, %s,"
+                " credit_minor, totals) VALUES (%s, %s, %s, '2026-01-31', 1, %s, 0, 5000, 0, 0, %s,"
                 " 0, 0, 0, 0, 0, 0, 0, %s)",
-                [nr, 2 if is_lost else 1, 0 if is_lost else 90_000, 0 if is_lost else 90_000,
+                [nr, pool, 2 if is_lost else 1, 0 if is_lost else 90_000, 0 if is_lost else 90_000,
                  Jsonb(totals)],
             )  # fmt: skip
 
@@ -338,7 +342,7 @@ def set_standing(store: Store, nr: int, **columns: int) -> None:
 
 def keep(database: Database, month_on: date) -> None:
     """Keep a month as the day close does."""
-    database.transact(lambda unit: insert_snapshot(unit.driver, [1], 1, 10_000, month_on))
+    database.transact(lambda unit: insert_snapshot(unit.driver, [1, 2], 1, 10_000, month_on))
 
 
 def test_a_month_is_kept_once_and_a_loan_that_ended_stands_in_it_last(
@@ -363,6 +367,19 @@ def test_a_book_without_loans_or_months_is_refused(store: Store, database: Datab
     put_loans(store, 1)
     with database.reading() as connection, pytest.raises(BookIsEmpty):
         portfolio.read_book(connection)
+
+
+def test_currencies_are_never_added_up(store: Store, database: Database) -> None:
+    put_loans(store, 2)
+    put_loans(store, 3, currency="EUR", after=2)
+    keep(database, date(2025, 10, 31))
+    with database.reading() as connection:
+        with pytest.raises(portfolio.CurrencyIsNotNamed) as refused:
+            portfolio.read_book(connection)
+        assert refused.value.facts["currencies"] == "CNY, EUR"
+        assert portfolio.read_book(connection, "EUR").loans == 3
+        months = portfolio.list_months(connection)
+    assert [(row["currency"], row["loans"]) for row in months] == [("CNY", 2), ("EUR", 3)]
 
 
 def test_the_book_is_read_as_it_stands(store: Store, database: Database) -> None:

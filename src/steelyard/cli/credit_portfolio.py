@@ -45,6 +45,9 @@ def portfolio(
     funding: Annotated[
         float, typer.Option(min=0, max=100, help="cost of funds a year, in per cent")
     ] = 2.8,
+    currency: Annotated[
+        str | None, typer.Option(help="of the loans, where there are several")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw the book: vintages, migration, first payments, funnel, concentration, profit."""
@@ -57,7 +60,7 @@ def portfolio(
             from steelyard.web.platform import open_database
 
             with open_database(read_settings()) as database, database.reading() as connection:
-                book = books.read_book(connection)
+                book = books.read_book(connection, currency)
     tables = books.report(book, funding_bp=round(funding * 100))
     if out_folder is not None:
         from steelyard.cli.credit_portfolio_plots import draw_book

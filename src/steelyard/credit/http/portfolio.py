@@ -43,6 +43,7 @@ class MonthOut(BaseModel):
     """A month that is kept."""
 
     month_on: date = Field(description="its last business date")
+    currency: str
     loans: int
     principal_minor: int
 
@@ -104,17 +105,22 @@ class AdoptionOut(BaseModel):
 @router.get(
     "/portfolio",
     response_model=PortfolioOut,
-    responses=refused_by(portfolio.BookIsEmpty, provisioning.HistoryIsTooShort),
+    responses=refused_by(
+        portfolio.BookIsEmpty, portfolio.CurrencyIsNotNamed, provisioning.HistoryIsTooShort
+    ),
 )
 def read_the_portfolio(
     read: Reads,
+    currency: Annotated[
+        str | None, Query(pattern="^[A-Z]{3}$", description="of the loans, if there are several")
+    ] = None,
     funding_bp: Annotated[
         int, Query(ge=0, le=10_000, description="cost of funds a year, basis points")
     ] = 280,
 ) -> PortfolioOut:
     """Draw the book as it stands, with all months that are kept."""
     with read.database.reading() as connection:
-        book = portfolio.read_book(connection)
+        book = portfolio.read_book(connection, currency)
     tables = portfolio.report(book, funding_bp=funding_bp)
     return PortfolioOut(
         source=book.source,

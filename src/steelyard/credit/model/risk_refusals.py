@@ -67,3 +67,11 @@ class StrategyIsInvalid(Refusal):
     kind = RefusalKind.INVALID
     en = "The strategy cannot have {field} = {value}: {why}."
     zh = "策略参数 {field} = {value} 无效：{why}。"
+
+
+class CurrencyIsNotNamed(Refusal):
+    """Loans of several currencies are not added up."""
+
+    kind = RefusalKind.INVALID
+    en = "The book has loans in {currencies}: name the currency to look at."
+    zh = "账簿中有 {currencies} 多种货币的贷款：请指明要查看的货币。"

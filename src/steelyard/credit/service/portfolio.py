@@ -11,13 +11,14 @@ import sqlalchemy as sa
 
 from steelyard.credit.model.book import Applications, Book, Integers, Labels, month_of
 from steelyard.credit.model.portfolio_tables import Picture, Table, picture, report
-from steelyard.credit.model.risk_refusals import BookIsEmpty
+from steelyard.credit.model.risk_refusals import BookIsEmpty, CurrencyIsNotNamed
 from steelyard.credit.store import portfolio as table
 from steelyard.credit.store import risk
 
 __all__ = [
     "Book",
     "BookIsEmpty",
+    "CurrencyIsNotNamed",
     "Picture",
     "Table",
     "list_months",
@@ -45,21 +46,44 @@ def made_up_book(progress: Callable[[str, int, int], None], *, seed: int = 1) ->
     return make_up(progress, seed=seed).book
 
 
-def read_book(connection: sa.Connection) -> Book:
-    """Return the book as it stands, with its months.
+def read_book(connection: sa.Connection, currency: str | None = None) -> Book:
+    """Return the book of one currency as it stands, with its months.
+
+    Parameters
+    ----------
+    currency : None: that of all loans
 
     Refusals
     --------
     book_is_empty : no loan was paid out, or no month was kept
+    currency_is_not_named : there are several
     """
-    loans = table.read_loans(connection)
+    found = table.currencies(connection)
+    if currency is None and len(found) > 1:
+        raise CurrencyIsNotNamed(currencies=", ".join(found))
+    return read_all(connection, found if currency is None else [currency])
+
+
+def read_all(connection: sa.Connection, currencies: Sequence[str] | None = None) -> Book:
+    """Return the book of several currencies; only what is counted may be added up of it.
+
+    Parameters
+    ----------
+    currencies : None: every one
+
+    Refusals
+    --------
+    book_is_empty
+    """
+    kept = table.currencies(connection) if currencies is None else list(currencies)
+    loans = table.read_loans(connection, kept)
     months = table.read_months(connection)
     if not loans:
         raise BookIsEmpty(what="loans")
-    if not months:
-        raise BookIsEmpty(what="months")
     places = {row["nr"]: place for place, row in enumerate(loans)}
     months = [row for row in months if row["nr"] in places]
+    if not months:
+        raise BookIsEmpty(what="months")
     last = max(row["month_on"] for row in months)
     totals = [row["totals"] for row in loans]
     earned = _earned(loans, totals)

@@ -16,7 +16,7 @@ from steelyard.credit.model.estimation import Seen, delivered_parameters, estima
 from steelyard.credit.model.parameters import DEFAULT_BUCKET, Parameters
 from steelyard.credit.model.portfolio import moves
 from steelyard.credit.model.risk_refusals import HistoryIsTooShort, ParametersAreUnknown
-from steelyard.credit.service.portfolio import read_book
+from steelyard.credit.service.portfolio import read_all
 from steelyard.credit.service.risk_facts import RiskParametersAdopted, RiskParametersEstimated
 from steelyard.credit.store import risk as table
 from steelyard.credit.store.risk import Adoption
@@ -77,7 +77,7 @@ def estimate(unit: UnitOfWork, *, dry_run: bool = False) -> Parameters:
     book_is_empty, history_is_too_short
     """
     version = table.next_version(unit.connection)
-    book = read_book(unit.connection)
+    book = read_all(unit.connection)
     year, month = divmod(book.as_of_month + 1, 12)
     as_of = date(year, month + 1, 1) - timedelta(days=1)
     made = estimate_parameters(seen_in(book), as_of, version=version)

@@ -10,8 +10,20 @@ import sqlalchemy as sa
 Rows = list[dict[str, Any]]
 
 
-def read_loans(connection: sa.Connection) -> Rows:
-    """Return every loan that was paid out, by number, with what it has come to so far."""
+def currencies(connection: sa.Connection) -> list[str]:
+    """Return the currencies in which loans were paid out."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT DISTINCT p.currency FROM credit.pool p"
+            " WHERE EXISTS (SELECT 1 FROM credit.standing s WHERE s.pool = p.id AND s.state <> 5)"
+            " ORDER BY 1"
+        )
+    )
+    return [row.currency for row in rows]
+
+
+def read_loans(connection: sa.Connection, currencies: list[str]) -> Rows:
+    """Return every loan of some currencies that was paid out, by number, and what it came to."""
     return _rows(
         connection,
         "SELECT s.nr, l.party::text AS party, l.product, s.state,"
@@ -24,7 +36,8 @@ def read_loans(connection: sa.Connection) -> Rows:
         " LEFT JOIN LATERAL (SELECT i.due_on, i.paid_on FROM credit.instalment i"
         "   WHERE i.nr = s.nr AND i.principal_minor + i.interest_minor > 0"
         "   AND i.due_on > i.from_on ORDER BY i.no LIMIT 1) f ON true"
-        " WHERE s.state <> 5 ORDER BY s.nr",
+        " WHERE s.state <> 5 AND l.currency = ANY(:currencies) ORDER BY s.nr",
+        currencies=currencies,
     )
 
 
@@ -62,5 +75,5 @@ def open_lines(connection: sa.Connection, *, after: UUID | None, limit: int) -> 
     return [row.id for row in rows]
 
 
-def _rows(connection: sa.Connection, statement: str) -> Rows:
-    return [dict(row._mapping) for row in connection.execute(sa.text(statement))]
+def _rows(connection: sa.Connection, statement: str, **values: Any) -> Rows:
+    return [dict(row._mapping) for row in connection.execute(sa.text(statement), values)]

@@ -115,11 +115,13 @@ def version_on(connection: sa.Connection, on: date) -> int:
 
 
 def list_months(connection: sa.Connection) -> list[dict[str, Any]]:
-    """Return the months that are kept, and how many loans each, the first first."""
+    """Return the months that are kept, each currency apart, and how many loans; oldest first."""
     rows = connection.execute(
         sa.text(
-            "SELECT month_on, count(*) AS loans, sum(principal_minor)::bigint AS principal_minor"
-            " FROM credit.snapshot GROUP BY month_on ORDER BY month_on"
+            "SELECT s.month_on, p.currency, count(*) AS loans,"
+            " sum(s.principal_minor)::bigint AS principal_minor"
+            " FROM credit.snapshot s JOIN credit.pool p ON p.id = s.pool"
+            " GROUP BY s.month_on, p.currency ORDER BY s.month_on, p.currency"
         )
     )
     return [dict(row._mapping) for row in rows]
