@@ -277,19 +277,23 @@ def _accept(
     if stream(0, "answers-offer", str(order.id)).random() < _LEAVES:
         return application
     seed_ids(unit, "loan", str(order.id))
-    offer = origination.refresh(unit, order.id)
-    acceptance = origination.Acceptance(
-        offer=offer.id,
-        terms_hash=offer.hash,
-        text_version=int(offer.content["contract_text"]["version"]),
-        wallet_account=order.account,
-        payee=order.merchant_account,
-        device=application.origin.device,
-    )
-    try:
-        return origination.accept(unit, order.id, acceptance)
-    except origination.OfferNoLongerFits:
-        return application
+    while True:
+        offer = origination.refresh(unit, order.id)
+        acceptance = origination.Acceptance(
+            offer=offer.id,
+            terms_hash=offer.hash,
+            text_version=int(offer.content["contract_text"]["version"]),
+            wallet_account=order.account,
+            payee=order.merchant_account,
+            device=application.origin.device,
+        )
+        try:
+            return origination.accept(unit, order.id, acceptance)
+        except origination.OfferIsOfAnotherDay:
+            # The lender's day was closed meanwhile, which it is once a day: shown anew, it fits.
+            continue
+        except origination.OfferNoLongerFits:
+            return application
 
 
 def _answer(desk: Desk, order: LoanOrder, application: origination.Application) -> LoanAnswer:
