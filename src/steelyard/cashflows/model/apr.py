@@ -178,7 +178,7 @@ def unit_periods_between(
     if unit.of is Interval.DAY or unit.of is Interval.WEEK:
         whole, rest = divmod(days, int(unit.days))
         return whole, Fraction(rest) / unit.days
-    months, left = _months_back(from_on, to_on, by_last_day)
+    months, left = _months_back(from_on, to_on, by_last_day=by_last_day)
     if unit.of is Interval.SEMIMONTH:
         whole, rest = divmod(30 * months + left, 15)
         return whole, Fraction(rest, 15)
@@ -186,7 +186,7 @@ def unit_periods_between(
         years, rest = divmod(months, _MONTHS_IN_YEAR)
         if left == 0:
             return years, Fraction(rest, _MONTHS_IN_YEAR)
-        reached = _back(to_on, _MONTHS_IN_YEAR * years, by_last_day)
+        reached = _back(to_on, _MONTHS_IN_YEAR * years, by_last_day=by_last_day)
         return years, Fraction((reached - from_on).days, 365)
     # Thirty days left over beyond whole months are the fraction 1, not one more whole period:
     # the month that they lie in has 31.
@@ -196,15 +196,15 @@ def unit_periods_between(
     return whole, Fraction(rest, 30 * unit.count)
 
 
-def _months_back(from_on: date, to_on: date, by_last_day: bool) -> tuple[int, int]:  # noqa: FBT001
+def _months_back(from_on: date, to_on: date, *, by_last_day: bool) -> tuple[int, int]:
     """Return whole months counted back from the later date, and the days before them."""
     months = (to_on.year - from_on.year) * 12 + to_on.month - from_on.month
-    if _back(to_on, months, by_last_day) < from_on:
+    if _back(to_on, months, by_last_day=by_last_day) < from_on:
         months -= 1
-    return months, (_back(to_on, months, by_last_day) - from_on).days
+    return months, (_back(to_on, months, by_last_day=by_last_day) - from_on).days
 
 
-def _back(on: date, months: int, by_last_day: bool) -> date:  # noqa: FBT001
+def _back(on: date, months: int, *, by_last_day: bool) -> date:
     return add_months(on, -months, day=31 if by_last_day else None)
 
 

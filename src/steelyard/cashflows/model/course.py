@@ -301,7 +301,7 @@ class Course:
 
     def _open_total(self) -> int:
         """Return what the open period earns to its end, if nothing is paid any more."""
-        if not self.runs_on_outstanding or self.principal == self._ahead_net:
+        if not self._strays():
             return self._line_of(0, self.planned()[0]).accrues
         exact = self.deferred + self.open_exact
         exact += self._interest(self.bearing, self.open_at, self.spans[0].to_on)
@@ -346,7 +346,7 @@ class Course:
     def _close_period(self) -> None:
         """Turn the open period into a row behind."""
         span = self.spans[0]
-        if self.runs_on_outstanding and self.principal != self._ahead_net:
+        if self._strays():
             self.take_in(span.to_on)
         part, *rest = self.planned()
         self._close_deferral(part)
@@ -358,10 +358,11 @@ class Course:
         self.ahead -= part.principal_minor
         self.done += 1
         self.open_at, self.open_exact = span.to_on, Fraction(0)
-        self._planned = None if self._must_replan() else rest
+        self._planned = None if self._strays() else rest
         self.anchor(span.to_on)
 
-    def _must_replan(self) -> bool:
+    def _strays(self) -> bool:
+        """Whether interest runs on something else than the plan ahead: an instalment is late."""
         return self.runs_on_outstanding and self.principal != self._ahead_net
 
     def _close_deferral(self, part: Planned) -> None:

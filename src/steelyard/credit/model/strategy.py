@@ -337,11 +337,12 @@ def next_acts(
     Examples
     --------
     >>> late = Situation(loan=7, dpd=4, overdue_minor=100, zone="Asia/Shanghai")
-    >>> [act.key for act in next_acts(late, STEADY, datetime.fromisoformat("2026-03-02T09:00+08:00"))]
+    >>> at_nine = datetime.fromisoformat("2026-03-02T09:00+08:00")
+    >>> [act.key for act in next_acts(late, STEADY, at_nine)]
     ['sms#0']
-    >>> next_acts(late, STEADY, datetime.fromisoformat("2026-03-02T07:00+08:00"))
+    >>> next_acts(late, STEADY, at_nine.replace(hour=7))
     ()
-    """  # noqa: E501
+    """
     today = now.astimezone(ZoneInfo(situation.zone)).date()
     if situation.dpd <= 0 or situation.overdue_minor <= 0:
         return ()

@@ -45,7 +45,6 @@ __all__ = [
     "business_on",
     "check",
     "fund",
-    "lender_of",
     "lenders",
     "open_lender",
     "open_loan_accounts",
@@ -112,16 +111,6 @@ class Agreement:
     def holds(self) -> bool:
         """Whether loans and ledger agree."""
         return not self.differences
-
-
-def lender_of(connection: sa.Connection, currency: str) -> Lender:
-    """Return in which books loans of a currency stand.
-
-    Refusals
-    --------
-    lender_is_unknown
-    """
-    return table.read(connection, currency)
 
 
 def lenders(connection: sa.Connection) -> tuple[Lender, ...]:

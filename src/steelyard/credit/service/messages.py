@@ -61,7 +61,6 @@ __all__ = [
     "poll",
     "poll_messages",
     "poll_open",
-    "read_message",
     "receipts_of",
     "record",
     "send",
@@ -244,16 +243,6 @@ def poll_messages(context: JobContext) -> None:
     gateway = getattr(context.platform, "message_gateway", None)
     if gateway is not None:
         poll_open(context.database, gateway)
-
-
-def read_message(connection: sa.Connection, message: UUID) -> Message:
-    """Return a message.
-
-    Refusals
-    --------
-    message_is_unknown
-    """
-    return table.read(connection, message)
 
 
 def messages_of(connection: sa.Connection, party: UUID) -> tuple[Message, ...]:

@@ -550,15 +550,6 @@ def plans_of(connection: sa.Connection, nr: int) -> list[ProposedPlan]:
     return [_plan(row) for row in rows]
 
 
-def plan_of_approval(connection: sa.Connection, approval: UUID) -> ProposedPlan | None:
-    """Return the plan that waits for an approval, its row held; None where none does."""
-    row = connection.execute(
-        sa.text(f"{_PLAN} WHERE h.approval = :approval AND h.state = 'proposed' FOR UPDATE OF h"),
-        {"approval": approval},
-    ).one_or_none()
-    return None if row is None else _plan(row)
-
-
 def settle_plan(
     connection: sa.Connection, plan: ProposedPlan, state: PlanState, at: datetime
 ) -> None:
