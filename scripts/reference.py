@@ -32,7 +32,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 _MADE = "<!-- Made by scripts/reference.py from the code: do not edit. -->"
 _FLOORS = (
     "kernel", "base", "ledger", "events", "cashflows", "parties", "features", "cases",
-    "experiments", "decisions", "credit", "imports", "simulation", "web", "cli"
+    "experiments", "decisions", "payments", "credit", "imports", "simulation", "web", "cli"
 )  # fmt: skip
 # Importing these runs a program or a migration.
 _PROGRAMS = frozenset({"__main__", "worker", "migrations"})

@@ -64,6 +64,11 @@ TAGS: Final = (
         "模型：训练完成的模型与评分卡及其模型卡，经第二人批准后供策略使用。",
     ),
     (
+        "payments",
+        "Payments: merchants, cashier, channels, refunds, clearing, reconciliation, debits, FX.",
+        "支付：商户、收银台、渠道、退款、清分、对账、代扣与外汇。",
+    ),
+    (
         "credit",
         "Consumer credit: products, applications, loans, their books and what follows.",
         "消费信贷：产品、申请、贷款、账务与贷后。",

@@ -128,7 +128,12 @@ CUSTOMER = "customer"
 
 _READS = (
     "cases.read credit.read credit.read_portfolio decisions.read events.read experiments.read"
-    " features.read ledger.read live.read parties.read simulation.read"
+    " features.read ledger.read live.read parties.read payments.read simulation.read"
+)
+_PAYS = (
+    "payments.channel payments.clear payments.debit payments.dispute payments.exchange"
+    " payments.manage payments.onboard payments.pay payments.reconcile payments.refund"
+    " payments.route"
 )
 _LENDS = (
     "credit.answer credit.apply credit.ask_bureau credit.books credit.bring_up credit.change"
@@ -146,8 +151,8 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         Audience.STAFF,
         "经办",
         "Enters business; what weighs much is approved by another person",
-        f"{_READS} {_SERVES} {_LENDS} access.read_approvals access.request_approval cases.close"
-        " cases.escalate cases.work decisions.ask decisions.draft decisions.list"
+        f"{_READS} {_SERVES} {_LENDS} {_PAYS} access.read_approvals access.request_approval"
+        " cases.close cases.escalate cases.work decisions.ask decisions.draft decisions.list"
         " decisions.register decisions.stop experiments.manage ledger.close_account"
         " ledger.close_day ledger.close_period ledger.open_account ledger.open_book ledger.post"
         " ledger.reverse ledger.set_limits parties.activate parties.block_device parties.close"
@@ -161,7 +166,7 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         "Approves or rejects what another person entered; enters nothing",
         f"{_READS} access.read_approvals cases.approve cases.escalate cases.lead cases.work"
         " credit.approve decisions.approve decisions.stop experiments.approve ledger.approve"
-        " parties.approve parties.rule parties.unmask",
+        " parties.approve parties.rule parties.unmask payments.approve",
     ),
     _built_in(
         "risk",
@@ -179,7 +184,7 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         "客服",
         "Helps customers, and sees personal fields for that purpose",
         f"cases.close cases.escalate cases.read cases.work credit.answer credit.bring_up"
-        f" credit.read ledger.read parties.read {_SERVES}",
+        f" credit.read ledger.read parties.read payments.read {_SERVES}",
     ),
     _built_in(
         "auditor",
@@ -209,7 +214,17 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         "模拟城",
         "The simulated town",
         "cases.read credit.* decisions.ask events.read experiments.expose ledger.* live.read"
-        " parties.* simulation.*",
+        " parties.* payments.* simulation.*",
+        second=False,
+    ),
+    # Of a party: the routes of payments let it see and move its own, and nobody else's.
+    _built_in(
+        "merchant",
+        Audience.MACHINE,
+        "商户系统",
+        "A merchant's own system, about its own payments",
+        "payments.debit payments.dispute payments.exchange payments.manage payments.pay"
+        " payments.read payments.refund",
         second=False,
     ),
     # The routes of parties and credit let a customer see and change his own, and nobody else's.
@@ -219,7 +234,7 @@ BUILT_IN_ROLES: tuple[Role, ...] = (
         "客户",
         "A customer, about himself",
         "credit.apply credit.bring_up credit.read credit.repay parties.consent parties.contact"
-        " parties.device parties.identify parties.read",
+        " parties.device parties.identify parties.read payments.pay payments.read",
         second=False,
     ),
 )

@@ -1,0 +1,23 @@
+"""Payments: merchants, cashier, channels, routing, refunds, clearing, settlement, reconciliation.
+
+The verbs stand in groups by noun: `orders.create(...)`, `refunds.ask(...)`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from steelyard.kernel import door
+
+if TYPE_CHECKING:
+    from steelyard.payments.model import accounts, attempts, channel
+
+__all__ = ["accounts", "attempts", "channel"]
+
+_GROUPS = {
+    "accounts": "model.accounts",
+    "attempts": "model.attempts",
+    "channel": "model.channel",
+}
+
+__getattr__ = door(__name__, _GROUPS)

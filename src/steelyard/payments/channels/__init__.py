@@ -1,0 +1,1 @@
+"""Channels: one file for each way in which money is moved outside, behind the six verbs."""

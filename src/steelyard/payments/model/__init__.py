@@ -1,0 +1,1 @@
+"""Pure values and rules of payments: no storage, web, network, clock or chance."""

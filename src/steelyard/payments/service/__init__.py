@@ -1,0 +1,1 @@
+"""Use cases of payments: one function is one transaction, or joins its caller's."""

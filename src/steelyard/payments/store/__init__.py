@@ -1,0 +1,1 @@
+"""Tables of payments; private to the room."""
