@@ -11,13 +11,15 @@ from steelyard.kernel import door
 
 if TYPE_CHECKING:
     from steelyard.payments.model import accounts, attempts, channel
+    from steelyard.payments.service import fees
 
-__all__ = ["accounts", "attempts", "channel"]
+__all__ = ["accounts", "attempts", "channel", "fees"]
 
 _GROUPS = {
     "accounts": "model.accounts",
     "attempts": "model.attempts",
     "channel": "model.channel",
+    "fees": "service.fees",
 }
 
 __getattr__ = door(__name__, _GROUPS)
