@@ -11,14 +11,15 @@ from steelyard.kernel import door
 
 if TYPE_CHECKING:
     from steelyard.payments.model import accounts, attempts, channel
-    from steelyard.payments.service import fees
+    from steelyard.payments.service import channel_desk, fees
 
-__all__ = ["accounts", "attempts", "channel", "fees"]
+__all__ = ["accounts", "attempts", "channel", "channel_desk", "fees"]
 
 _GROUPS = {
     "accounts": "model.accounts",
     "attempts": "model.attempts",
     "channel": "model.channel",
+    "channel_desk": "service.channel_desk",
     "fees": "service.fees",
 }
 
