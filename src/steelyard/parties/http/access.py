@@ -337,6 +337,7 @@ def list_keys(read: KeyRead, cursor: Cursor = None, limit: Limit = 50) -> ApiKey
         api_keys.RoleIsUnknown,
         api_keys.RoleIsForOthers,
         api_keys.EntitlementIsNotYours,
+        api_keys.PublicKeyIsInvalid,
         registry.PartyIsUnknown,
         registry.PartyIsClosed,
         roles.RoleIsMalformed,
@@ -353,6 +354,7 @@ def create_key(body: ApiKeyIn, write: Annotated[Write, writing("access.create_ke
         tuple(body.entitlements),
         body.party,
         body.expires_at,
+        body.public_key,
     )
 
     def work(unit: UnitOfWork) -> tuple[ApiKeyOut, dict[str, Any]]:
@@ -363,7 +365,8 @@ def create_key(body: ApiKeyIn, write: Annotated[Write, writing("access.create_ke
             new,
             held=write.caller.entitlements,
         )
-        return ApiKeyOut.of(issued.key), {"secret": issued.secret}
+        shown = {"secret": issued.secret} if issued.secret else {}
+        return ApiKeyOut.of(issued.key), shown
 
     return run_with_secrets(write, work, status=201)
 
@@ -375,6 +378,8 @@ def create_key(body: ApiKeyIn, write: Annotated[Write, writing("access.create_ke
         api_keys.ApiKeyIsUnknown,
         api_keys.ApiKeyIsRevoked,
         api_keys.OverlapIsTooLong,
+        api_keys.KeyIsOfAnotherKind,
+        api_keys.PublicKeyIsInvalid,
         write=True,
     ),
 )
@@ -385,6 +390,11 @@ def rotate_key(
 
     def work(unit: UnitOfWork) -> tuple[ApiKeyOut, dict[str, Any]]:
         overlap = timedelta(seconds=body.overlap_s)
+        if body.public_key is not None:
+            key = api_keys.replace_public_key(
+                unit, write.platform.keyring, api_key, body.public_key, overlap=overlap
+            )
+            return ApiKeyOut.of(key), {}
         issued = api_keys.rotate_api_key(unit, write.platform.keyring, api_key, overlap=overlap)
         return ApiKeyOut.of(issued.key), {"secret": issued.secret}
 

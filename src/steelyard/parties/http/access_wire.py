@@ -483,12 +483,18 @@ class ApiKeyIn(BodyIn):
     entitlements: Verbs = Field(default_factory=list)
     party: UUID | None = None
     expires_at: datetime | None = None
+    public_key: Annotated[str, Field(max_length=400)] | None = Field(
+        default=None, description="for the kind `ed25519`: PEM, or 64 hex digits"
+    )
 
 
 class RotationIn(BodyIn):
     """How long the old secret stays valid."""
 
     overlap_s: Annotated[int, Field(ge=0, le=2_592_000)] = 86_400
+    public_key: Annotated[str, Field(max_length=400)] | None = Field(
+        default=None, description="of a key of the kind `ed25519`: the public half of the new pair"
+    )
 
 
 class ApiKeyOut(BaseModel):

@@ -18,6 +18,8 @@ class ApiKeyKind(StrEnum):
 
     SIGNED = "signed"
     """Never: it signs each request."""
+    ED25519 = "ed25519"
+    """There is none: its owner signs with a private key, and we hold the public one."""
     DEVELOPMENT = "development"
     """As a bearer token; refused in production."""
 
@@ -54,6 +56,14 @@ class EntitlementIsNotYours(Refusal):
     zh = "您没有 {entitlement} 权限，不能授予他人。"
 
 
+class KeyIsOfAnotherKind(Refusal):
+    """What is asked fits keys of another kind."""
+
+    kind = RefusalKind.CONFLICT
+    en = "The API key {key} is of the kind {found}."
+    zh = "API 密钥 {key} 的类型为 {found}。"
+
+
 class OverlapIsTooLong(Refusal):
     """The secret before the last stops to count some time."""
 
@@ -72,6 +82,7 @@ class NewApiKey:
     role : machine role whose entitlements it has, besides its own
     party : the party it acts for
     expires_at : real instant, None for no end
+    public_key : of an Ed25519 pair, PEM or hex; for that kind and no other
     """
 
     name: str
@@ -80,6 +91,7 @@ class NewApiKey:
     entitlements: tuple[str, ...] = ()
     party: UUID | None = None
     expires_at: datetime | None = None
+    public_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +101,7 @@ class ApiKey:
     Attributes
     ----------
     id : public, `ak_` and 20 characters
-    hint : last four characters of the newest secret
+    hint : last four characters of the newest secret, or of the public key in hex
     created_by : actor who answers for what the key does
     expires_at, revoked_at : real clock
     """
@@ -125,7 +137,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class IssuedApiKey:
-    """An API key with its secret, which is handed out once."""
+    """An API key with its secret, which is handed out once; empty where its owner made it."""
 
     key: ApiKey
     secret: str

@@ -33,6 +33,7 @@ from steelyard.parties.model.signature import (
     SignatureIsWrong,
     SignedHeaders,
     check_timestamp,
+    is_ed25519_signature,
     read_signed_headers,
     signature_of,
 )
@@ -65,7 +66,8 @@ class _KnownKey:
 
     Attributes
     ----------
-    secrets : texts with their ends; empty texts for bearers, whose hash was enough to find them
+    secrets : texts with their ends; public keys in hex; empty texts for bearers, whose hash was
+        enough to find them
     """
 
     caller: Caller | None
@@ -75,8 +77,9 @@ class _KnownKey:
     until: float
 
     def is_signed_by(self, signed: _Signed, now: float) -> bool:
-        """Whether one of the secrets that are valid now made the signature."""
-        return any(signed.is_by(secret) for secret, until in self.secrets if now < until)
+        """Whether one of the secrets or pairs that are valid now made the signature."""
+        is_by = signed.is_by_pair if self.kind is ApiKeyKind.ED25519 else signed.is_by
+        return any(is_by(secret) for secret, until in self.secrets if now < until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,18 @@ class _Signed:
             nonce=self.shown.nonce,
         )
         return hmac.compare_digest(expected.encode(), self.shown.signature.encode())
+
+    def is_by_pair(self, public_key: str) -> bool:
+        """Whether the private half of a public key (hex) made the signature."""
+        return is_ed25519_signature(
+            bytes.fromhex(public_key),
+            self.shown.signature,
+            self.method,
+            self.path,
+            self.body,
+            timestamp=self.shown.timestamp,
+            nonce=self.shown.nonce,
+        )
 
 
 class RequestVerifier:
@@ -163,7 +178,7 @@ class RequestVerifier:
         known = self._key(shown.key, now)
         if not known.is_signed_by(signed, now):
             known = self._key(shown.key, now, age=ASKED_AGAIN_AFTER)
-        if known.caller is None or known.kind is not ApiKeyKind.SIGNED:
+        if known.caller is None or known.kind is ApiKeyKind.DEVELOPMENT:
             raise ApiKeyIsNotValid(key=shown.key[:30])
         if not known.is_signed_by(signed, now):
             raise SignatureIsWrong
@@ -238,9 +253,9 @@ class RequestVerifier:
         if found is None or not is_valid:
             return _KnownKey(None, ApiKeyKind.SIGNED, (), now, float("inf"))
         until = float("inf") if found.expires_at is None else found.expires_at.timestamp()
-        stored = found.sealed or found.hashed
+        stored = found.sealed or found.hashed or found.public
         ends = [float("inf") if end is None else end.timestamp() for _, end in stored]
-        texts = [""] * len(stored)
+        texts = [public.hex() for public, _ in found.public] or [""] * len(stored)
         if found.sealed:
             context = secret_context(found.id)
             texts = self._keyring.unseal_many(

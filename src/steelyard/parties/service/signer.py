@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Generator
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from steelyard.parties.model.signature import (
+    ED25519,
     KEY,
     NONCE,
     SIGNATURE,
@@ -18,11 +20,14 @@ from steelyard.parties.model.signature import (
     SignatureIsIncomplete,
     SignatureIsWrong,
     TimestampIsOff,
+    ed25519_signature_of,
     sign,
+    sign_ed25519,
     signature_of,
 )
 
 __all__ = [
+    "ED25519",
     "KEY",
     "NONCE",
     "SIGNATURE",
@@ -33,7 +38,9 @@ __all__ = [
     "SignatureIsIncomplete",
     "SignatureIsWrong",
     "TimestampIsOff",
+    "ed25519_signature_of",
     "sign",
+    "sign_ed25519",
     "signature_of",
 ]
 
@@ -46,27 +53,46 @@ class RequestSigner(httpx.Auth):
 
     Parameters
     ----------
-    key : id of the API key; secret : its secret
+    key : id of the API key; secret : its secret, or the private key of an Ed25519 pair
     now : Unix time in seconds
     """
 
     requires_request_body = True
 
-    def __init__(self, key: str, secret: str, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        key: str,
+        secret: str | Ed25519PrivateKey,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._key = key
         self._secret = secret
         self._now = now
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Put the four headers on the request."""
-        headers = sign(
-            self._secret,
-            request.method,
-            request.url.raw_path.decode("ascii"),
-            request.content,
-            key=self._key,
-            timestamp=int(self._now()),
-            nonce=secrets.token_urlsafe(18),
-        )
+        method, path = request.method, request.url.raw_path.decode("ascii")
+        now, nonce = int(self._now()), secrets.token_urlsafe(18)
+        if isinstance(self._secret, str):
+            headers = sign(
+                self._secret,
+                method,
+                path,
+                request.content,
+                key=self._key,
+                timestamp=now,
+                nonce=nonce,
+            )
+        else:
+            headers = sign_ed25519(
+                self._secret,
+                method,
+                path,
+                request.content,
+                key=self._key,
+                timestamp=now,
+                nonce=nonce,
+            )
         request.headers.update(headers)
         yield request

@@ -22,7 +22,7 @@ _COLUMNS = """
 _FIND = """
     SELECT k.id, k.kind, k.party, k.expires_wall_at, k.revoked_wall_at,
         k.entitlements || COALESCE(r.entitlements, '{}') AS entitlements, p.state AS party_state,
-        s.sealed, s.hash, s.expires_wall_at AS secret_expires_wall_at
+        s.sealed, s.hash, s.public, s.expires_wall_at AS secret_expires_wall_at
     FROM parties.api_key k
     JOIN parties.api_secret s ON s.key = k.id
     LEFT JOIN parties.role r ON r.name = k.role
@@ -34,12 +34,13 @@ _BY_HASH = sa.text(f"{_FIND} WHERE s.hash = :hash AND s.hash IS NOT NULL ORDER B
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret as it is stored: sealed for signatures, hashed for bearers."""
+    """A secret as it is stored: sealed for signatures, hashed for bearers, or a public key."""
 
     number: int
     sealed: bytes | None
     hash: bytes | None
     hint: str
+    public: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class FoundKey:
     revoked_at: datetime | None
     sealed: tuple[tuple[bytes, datetime | None], ...]
     hashed: tuple[tuple[bytes, datetime | None], ...]
+    public: tuple[tuple[bytes, datetime | None], ...]
 
 
 def insert(connection: sa.Connection, key: ApiKey) -> None:
@@ -90,14 +92,15 @@ def insert_secret(
     """Insert a secret without an end."""
     connection.execute(
         sa.text(
-            "INSERT INTO parties.api_secret (key, number, sealed, hash, hint, made_wall_at)"
-            " VALUES (:key, :number, :sealed, :hash, :hint, :at)"
+            "INSERT INTO parties.api_secret (key, number, sealed, hash, public, hint, made_wall_at)"
+            " VALUES (:key, :number, :sealed, :hash, :public, :hint, :at)"
         ),
         {
             "key": key,
             "number": secret.number,
             "sealed": secret.sealed,
             "hash": secret.hash,
+            "public": secret.public,
             "hint": secret.hint,
             "at": made_at,
         },
@@ -208,6 +211,7 @@ def _found(rows: Any) -> FoundKey | None:
         first.revoked_wall_at,
         tuple((bytes(r.sealed), r.secret_expires_wall_at) for r in rows if r.sealed is not None),
         tuple((bytes(r.hash), r.secret_expires_wall_at) for r in rows if r.hash is not None),
+        tuple((bytes(r.public), r.secret_expires_wall_at) for r in rows if r.public is not None),
     )
 
 
