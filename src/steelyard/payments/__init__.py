@@ -11,16 +11,43 @@ from steelyard.kernel import door
 
 if TYPE_CHECKING:
     from steelyard.payments.model import accounts, attempts, channel
-    from steelyard.payments.service import channel_desk, fees
+    from steelyard.payments.service import (
+        at_once,
+        channel_desk,
+        evidence,
+        facts,
+        fees,
+        institution,
+        orders,
+        paying,
+    )
 
-__all__ = ["accounts", "attempts", "channel", "channel_desk", "fees"]
+__all__ = [
+    "accounts",
+    "at_once",
+    "attempts",
+    "channel",
+    "channel_desk",
+    "evidence",
+    "facts",
+    "fees",
+    "institution",
+    "orders",
+    "paying",
+]
 
 _GROUPS = {
     "accounts": "model.accounts",
+    "at_once": "service.at_once",
     "attempts": "model.attempts",
     "channel": "model.channel",
     "channel_desk": "service.channel_desk",
+    "evidence": "service.evidence",
+    "facts": "service.facts",
     "fees": "service.fees",
+    "institution": "service.institution",
+    "orders": "service.orders",
+    "paying": "service.paying",
 }
 
 __getattr__ = door(__name__, _GROUPS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -146,10 +147,10 @@ def _rule(unit: UnitOfWork, change: _Change, one: Report) -> Ruling:
         change.touched.add(attempt.id)
     if not ruling.is_new:
         return ruling
-    changed = _order_after(order, after, ruling, unit)
+    changed = order_after(order, after, ruling, unit.now)
     change.orders[order.id] = changed
     change.told += [
-        (fact, facts.subject_of(order)) for fact in _facts(order, changed, after, one.finding)
+        (fact, facts.subject_of(order)) for fact in facts_of(order, changed, after, one.finding)
     ]
     if ruling.moves:
         _book(unit, change, attempt=after, ruling=ruling, finding=one.finding)
@@ -182,19 +183,17 @@ def _learn(attempt: Attempt, one: Report, ruling: Ruling, unit: UnitOfWork) -> A
     )
 
 
-def _order_after(order: Order, attempt: Attempt, ruling: Ruling, unit: UnitOfWork) -> Order:
+def order_after(order: Order, attempt: Attempt, ruling: Ruling, at: datetime) -> Order:
     """Return the order with its state and what it holds of the attempt's money."""
     after = replace(order, state=ruling.order)
     if ruling.attempt is AttemptState.AUTHORIZED:
-        return replace(
-            after, paid_by=attempt.id, paid_at=unit.now, authorized_minor=attempt.amount_minor
-        )
+        return replace(after, paid_by=attempt.id, paid_at=at, authorized_minor=attempt.amount_minor)
     if Move.CAPTURE in ruling.moves or Move.CLAIM in ruling.moves:
         amount = attempt.amount_minor
         return replace(
             after,
             paid_by=attempt.id,
-            paid_at=unit.now,
+            paid_at=at,
             authorized_minor=amount,
             captured_minor=amount,
         )
@@ -203,12 +202,19 @@ def _order_after(order: Order, attempt: Attempt, ruling: Ruling, unit: UnitOfWor
     return after
 
 
-def _facts(before: Order, after: Order, attempt: Attempt, finding: Finding) -> Iterable[Fact]:
-    """Yield what is told of a ruling that changed something."""
+def facts_of(
+    before: Order, after: Order, attempt: Attempt, finding: Finding, *, reason: str | None = None
+) -> Iterable[Fact]:
+    """Yield what is told of a ruling that changed something.
+
+    Parameters
+    ----------
+    reason : why it was declined, where that was not the channel's word
+    """
     told = facts.about(after, attempt)
     if attempt.state is AttemptState.DECLINED:
-        reason = (attempt.decline or Decline.OTHER).value
-        yield facts.AttemptDeclined(**told, reason=reason)
+        why = reason or (attempt.decline or Decline.OTHER).value
+        yield facts.AttemptDeclined(**told, reason=why)
     elif attempt.state is AttemptState.UNKNOWN:
         yield facts.AttemptUnknown(**told)
     elif attempt.state in (AttemptState.LATE, AttemptState.DUPLICATE):

@@ -142,15 +142,15 @@ def create(unit: UnitOfWork, news: Sequence[NewOrder]) -> list[Order | Refusal]:
     """
     terms = contracts.merchant_terms(unit.connection, [new.merchant for new in news])
     refused = {new.id: check_order(new, terms.get(new.merchant), unit.now) for new in news}
-    made = {new.id: _made(new, unit.now) for new in news if refused[new.id] is None}
-    inserted = table.insert(unit.connection, list(made.values()))
+    fresh = {new.id: made(new, unit.now) for new in news if refused[new.id] is None}
+    inserted = table.insert(unit.connection, list(fresh.values()))
     answers: list[Order | Refusal] = []
     for new in news:
         refusal = refused[new.id]
         if refusal is not None:
             answers.append(refusal)
         elif new.id in inserted:
-            order = made[new.id]
+            order = fresh[new.id]
             unit.record(facts.OrderCreated(**facts.about(order)), subject=facts.subject_of(order))
             answers.append(order)
         else:
@@ -158,7 +158,8 @@ def create(unit: UnitOfWork, news: Sequence[NewOrder]) -> list[Order | Refusal]:
     return answers
 
 
-def _made(new: NewOrder, now: datetime) -> Order:
+def made(new: NewOrder, now: datetime) -> Order:
+    """Return the order that is created."""
     values = {name: getattr(new, name) for name in NewOrder.__slots__}
     values |= {
         "state": OrderState.CREATED,
@@ -198,7 +199,7 @@ def begin(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Attempt | Refusal]:
     connection = unit.connection
     orders = table.lock(connection, [one.order for one in begins])
     present = attempts_table.find(connection, [one.attempt for one in begins])
-    made: list[Attempt] = []
+    fresh: list[Attempt] = []
     changed: dict[UUID, Order] = {}
     uses: list[Use] = []
     answers: list[Attempt | Refusal] = []
@@ -214,23 +215,24 @@ def begin(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Attempt | Refusal]:
         if refusal is not None:
             answers.append(refusal)
             continue
-        attempt = _begun(order, one, unit.now)
+        attempt = begun(order, one, unit.now)
         if attempt.decision is not None and attempt.state is AttemptState.SENT:
             by = f"transfer:{attempt.id}"
             uses.append(Use(attempt.decision, by, attempt.amount_minor))
-        made.append(attempt)
+        fresh.append(attempt)
         answers.append(attempt)
-        changed[order.id] = _order_begun(order, one, attempt)
+        changed[order.id] = order_begun(order, one, attempt)
     if uses:
         consume_all(unit, uses)
-    attempts_table.insert(connection, made)
+    attempts_table.insert(connection, fresh)
     table.write(connection, list(changed.values()))
-    for attempt in made:
+    for attempt in fresh:
         _tell(unit, changed[attempt.order], attempt)
     return answers
 
 
-def _begun(order: Order, one: Begin, now: datetime) -> Attempt:
+def begun(order: Order, one: Begin, now: datetime) -> Attempt:
+    """Return the attempt as it begins: sent, declined by the gate, or waiting for a proof."""
     verdict = one.verdict
     state, decline = AttemptState.SENT, None
     if verdict is not None and verdict.outcome is Outcome.STEP_UP:
@@ -267,7 +269,7 @@ def _within(verdict: Verdict | None, amount_minor: int) -> bool:
     return limit is None or amount_minor <= limit
 
 
-def _order_begun(order: Order, one: Begin, attempt: Attempt) -> Order:
+def order_begun(order: Order, one: Begin, attempt: Attempt) -> Order:
     """Return the order of an attempt that has begun, or was declined by the gate."""
     state = OrderState.PROCESSING
     if attempt.state is AttemptState.INIT:

@@ -166,7 +166,7 @@ def evidence_about(connection: sa.Connection, about: UUID) -> list[EvidenceRow]:
     rows = connection.execute(
         sa.text(
             "SELECT id, about, of_refund, source, finding, note, is_new, actor, seen_at"
-            " FROM payments.evidence WHERE about = :about ORDER BY seen_at, id"
+            " FROM payments.evidence WHERE about = :about ORDER BY seq"
         ),
         {"about": about},
     )

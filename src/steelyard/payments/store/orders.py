@@ -103,6 +103,25 @@ def find_by_number(
     return None if row is None else _order(row)
 
 
+def numbers_taken(
+    connection: sa.Connection, numbers: Sequence[tuple[UUID, Mode, str]]
+) -> dict[tuple[UUID, Mode, str], UUID]:
+    """Return which of the merchants' numbers stand on an order, with that order's id."""
+    wanted = [
+        {"merchant": merchant, "mode": mode, "order_no": order_no}
+        for merchant, mode, order_no in numbers
+    ]
+    rows = connection.execute(
+        sa.text(
+            "SELECT o.id, o.merchant, o.mode, o.order_no FROM payments.order o"
+            " JOIN jsonb_to_recordset(CAST(:rows AS jsonb)) AS x (merchant uuid, mode text,"
+            " order_no text) USING (merchant, mode, order_no)"
+        ),
+        {"rows": as_json(wanted)},
+    )
+    return {(row.merchant, Mode(row.mode), row.order_no): row.id for row in rows}
+
+
 def list_newest(
     connection: sa.Connection,
     *,

@@ -136,6 +136,7 @@ CREATE INDEX attempt_unknown ON payments.attempt (channel)
 GRANT SELECT, INSERT, UPDATE ON payments.attempt TO steelyard_app;
 
 CREATE TABLE payments.evidence (
+    seq bigint GENERATED ALWAYS AS IDENTITY,
     id uuid PRIMARY KEY,
     about uuid NOT NULL,
     of_refund boolean NOT NULL,
@@ -149,7 +150,7 @@ CREATE TABLE payments.evidence (
 );
 COMMENT ON TABLE payments.evidence IS
     'what was learnt about an attempt or a refund, whether or not anything followed from it';
-CREATE INDEX evidence_about ON payments.evidence (about, seen_at);
+CREATE INDEX evidence_about ON payments.evidence (about, seq);
 GRANT SELECT, INSERT ON payments.evidence TO steelyard_app;
 
 CREATE TABLE payments.follow_up (
