@@ -54,7 +54,7 @@ from steelyard.parties.service.api_key import create_api_key
 from steelyard.parties.service.signer import sign
 from steelyard.web.platform import open_database, open_database_server
 
-SCENE = "card_payment"
+SCENE = "payment"
 PATH = f"/v1/decisions/{SCENE}"
 CUSTOMERS = 25_000
 FILLED = 50_000

@@ -38,7 +38,7 @@ from steelyard.decisions.service.state import State
 from steelyard.features import Event
 from steelyard.features.catalogue import Label, complete
 
-SCENE = "card_payment"
+SCENE = "payment"
 BEGAN_MS = 1_760_000_000_000
 DAYS = 40
 LEAST_ENTITIES = 100_000

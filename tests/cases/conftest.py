@@ -144,7 +144,7 @@ class Queue:
         return refusal.value.code
 
 
-EVENT = EventRef("card_payment", "p-1")
+EVENT = EventRef("payment", "p-1")
 
 
 def open_queue(store: Store) -> Queue:

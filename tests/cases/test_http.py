@@ -91,7 +91,7 @@ def client(queue: Queue) -> Client:
 
 
 def test_a_case_from_the_queue_to_its_end(queue: Queue, client: Client) -> None:
-    opened = queue.open(event=EventRef("card_payment", "p-1"), links=("party:7",))
+    opened = queue.open(event=EventRef("payment", "p-1"), links=("party:7",))
     (listed,) = client.get(state="open", colour="green", subject="party:7")["items"]
     assert listed["id"] == str(opened.id)
     taken = client.done("/next")["case"]

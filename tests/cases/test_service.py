@@ -310,7 +310,7 @@ def test_an_outcome_feeds_its_label_back(queue: Queue) -> None:
         "outcome": "fraud",
         "label_field": "is_fraud",
         "label_value": 1,
-        "event_kind": "card_payment",
+        "event_kind": "payment",
         "event_id": "p-1",
         "known_at_ms": round((START + timedelta(minutes=25)).timestamp() * 1000),
     }

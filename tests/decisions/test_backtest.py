@@ -51,7 +51,7 @@ from steelyard.decisions.model.tradeoff import History
 from steelyard.decisions.scenes import delivered_source
 
 STATED: Mapping[str, tuple[float, float]] = {
-    "card_payment": (0.35, 0.05),
+    "payment": (0.35, 0.05),
     "log_in": (0.45, 0.03),
     "loan_application": (0.65, 0.15),
     "withdrawal": (0.25, 0.08),
@@ -162,7 +162,7 @@ def document(*rows: tuple[str, str, str, str]) -> dict[str, Any]:
 
 
 def policy_of(*rows: tuple[str, str, str, str], fails: Fails = Fails.OPEN) -> CompiledPolicy:
-    return make_policy("small", 1, document(*rows), scene="card_payment", fails=fails)
+    return make_policy("small", 1, document(*rows), scene="payment", fails=fails)
 
 
 SMALL = policy_of(
@@ -185,7 +185,7 @@ def past_of(
     amount = np.array([one or 0 for one in amounts * times], np.int64)
     at_ms = np.arange(len(rows), dtype=np.int64) * DAY_MS
     return Past(
-        scene="card_payment",
+        scene="payment",
         source="by hand",
         at_ms=at_ms,
         told_ms=at_ms + DAY_MS // 2,
@@ -194,7 +194,7 @@ def past_of(
         loss_minor=LossRule("amount_minor").of(amount, flags),
         subject=np.arange(len(rows), dtype=np.int64) % 5,
         columns=columns_of(rows, ["amount_minor"]),
-        loss=LOSSES["card_payment"],
+        loss=LOSSES["payment"],
     )
 
 
@@ -309,12 +309,12 @@ def at(day: int) -> datetime:
 
 def test_no_tested_event_chooses_and_no_label_comes_before_it_is_known() -> None:
     past = replace(past_of(times=6), told_ms=past_of(times=6).at_ms + 3 * DAY_MS)
-    found = backtest(past, SMALL, None, plan_of("card_payment", test_from=at(40)), quiet)
+    found = backtest(past, SMALL, None, plan_of("payment", test_from=at(40)), quiet)
     assert found.past.at_ms[0] == 40 * DAY_MS
     assert found.choosing.at_ms[-1] == 37 * DAY_MS
     other = replace(past, is_bad=past.is_bad.copy(), loss_minor=past.loss_minor.copy())
     other.loss_minor[40:] //= 2
-    again = backtest(other, SMALL, None, plan_of("card_payment", test_from=at(40)), quiet)
+    again = backtest(other, SMALL, None, plan_of("payment", test_from=at(40)), quiet)
     assert found.thresholds is not None
     assert again.thresholds is not None
     assert [one.chosen for one in found.thresholds.front] == [
@@ -335,26 +335,26 @@ def test_the_window_has_to_lie_in_the_past_there_is() -> None:
         {"since": at(10), "test_from": at(5)},
     ):
         with pytest.raises(WindowIsInvalid, match="1970-01-01"):
-            backtest(past, SMALL, None, plan_of("card_payment", **how), quiet)
-    found = backtest(past, SMALL, None, plan_of("card_payment", until=at(30)), quiet)
+            backtest(past, SMALL, None, plan_of("payment", **how), quiet)
+    found = backtest(past, SMALL, None, plan_of("payment", until=at(30)), quiet)
     assert (found.choosing.rows, found.past.rows) == (20, 10)
 
 
 def test_a_past_without_labels_tells_nothing() -> None:
     good, bad = past_of(bad=(False,) * 10), past_of(bad=(True,) * 10)
     with pytest.raises(PastHasNoLabels, match="bad"):
-        backtest(good, SMALL, None, plan_of("card_payment"), quiet)
+        backtest(good, SMALL, None, plan_of("payment"), quiet)
     with pytest.raises(PastHasNoLabels, match="good"):
-        backtest(bad, SMALL, None, plan_of("card_payment"), quiet)
+        backtest(bad, SMALL, None, plan_of("payment"), quiet)
     with pytest.raises(PastIsEmpty):
-        backtest(good.take(np.array([], np.int64)), SMALL, None, plan_of("card_payment"), quiet)
+        backtest(good.take(np.array([], np.int64)), SMALL, None, plan_of("payment"), quiet)
 
 
 def test_a_policy_without_a_score_has_figures_and_no_thresholds() -> None:
     policy = policy_of(
         ("amount_minor >= 500", '"decline"', "", ""), ("amount_minor >= 0", '"approve"', "", "")
     )
-    found = backtest(past_of(), policy, None, plan_of("card_payment"), quiet)
+    found = backtest(past_of(), policy, None, plan_of("payment"), quiet)
     assert found.thresholds is None
     assert (found.measures.auc, found.measures.ranks) == (None, ())
     assert "None can be chosen" in report.as_markdown(report.as_data(found))

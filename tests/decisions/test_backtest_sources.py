@@ -54,7 +54,7 @@ def payments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def past(payments: Path) -> Past:
-    return read_handbook(payments, find_policy("card_payment").reads, quiet)
+    return read_handbook(payments, find_policy("payment").reads, quiet)
 
 
 def test_the_files_give_what_the_streaming_engine_answers(payments: Path, past: Past) -> None:
@@ -77,9 +77,9 @@ def test_the_files_give_what_the_streaming_engine_answers(payments: Path, past: 
 
 
 def test_the_week_tested_is_not_the_one_that_chooses(past: Past) -> None:
-    policy = find_policy("card_payment")
+    policy = find_policy("payment")
     plan = Plan(
-        Assumed(COSTS["card_payment"]),
+        Assumed(COSTS["payment"]),
         since=datetime(2018, 7, 4, tzinfo=UTC),
         test_from=datetime(2018, 8, 8, tzinfo=UTC),
         until=datetime(2018, 8, 15, tzinfo=UTC),
@@ -98,7 +98,7 @@ def test_the_week_tested_is_not_the_one_that_chooses(past: Past) -> None:
     not (DATA / "handbook").is_dir(), reason="the Handbook's data is not here (STEELYARD_DATA)"
 )
 def test_the_delivered_payment_policy_on_the_published_data() -> None:
-    policy = find_policy("card_payment")
+    policy = find_policy("payment")
     everything = read_handbook(DATA / "handbook", policy.reads, quiet)
     plan = Plan(
         Assumed(Costs(review_finds_bp=10_000), 10_000),
@@ -128,11 +128,11 @@ def record(
             "amount_minor": 1_000 * n,
             "currency": "EUR",
         }
-        asked = Asked(scene="card_payment", id=f"e{n}", at_ms=AT + n * 3_600_000, fields=fields)
+        asked = Asked(scene="payment", id=f"e{n}", at_ms=AT + n * 3_600_000, fields=fields)
         judged = Judgement(outcome, 10, (), None)
         made.append(
             decide(asked, uuid4(), judged, subject=f"customer:c{n % 3}", sequence=n,
-                   values=values or {}, flags={}, versions={"policy": "policy.card_payment@1"},
+                   values=values or {}, flags={}, versions={"policy": "policy.payment@2"},
                    decided_at_ms=asked.at_ms)
         )  # fmt: skip
     log.write(made)
@@ -143,15 +143,15 @@ def tell(database: Database, event: str, value: object, *, after_days: float, n:
     at_ms = AT + int(after_days * DAY_MS)
     content = {"field": "is_fraud", "value": value}
     with database.unit_of_work() as unit:
-        folds.insert(unit.connection, [Telling(n, "label", "card_payment", event, at_ms, content)])
+        folds.insert(unit.connection, [Telling(n, "label", "payment", event, at_ms, content)])
 
 
 def read(database: Database, *, after_days: float, mature_days: int = 14) -> Past:
     with database.reading() as connection:
         return read_log(
             connection,
-            "card_payment",
-            find_policy("card_payment").reads,
+            "payment",
+            find_policy("payment").reads,
             quiet,
             as_of_ms=AT + int(after_days * DAY_MS),
             mature_days=mature_days,
@@ -204,9 +204,9 @@ def test_a_policy_is_tested_on_the_log(database: Database) -> None:
     record(log, ["approve"] * 60)
     for n in range(1, 61):
         tell(database, f"e{n}", n % 4 == 0, after_days=5 + n / 10, n=n)
-    policy = find_policy("card_payment")
+    policy = find_policy("payment")
     found = backtest(
-        read(database, after_days=40), policy, None, Plan(Assumed(COSTS["card_payment"])), quiet
+        read(database, after_days=40), policy, None, Plan(Assumed(COSTS["payment"])), quiet
     )
     # P04 declines above 220.00 EUR: of the tested events all.
     assert (found.past.rows, found.choosing.rows) == (20, 0)
@@ -247,13 +247,13 @@ def test_the_command_tests_a_scene_and_keeps_report_and_plots(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("args", "code"),
     [
-        (["card_payment"], "nothing_to_test_on"),
-        (["card_payment", "--sample", "--log"], "nothing_to_test_on"),
+        (["payment"], "nothing_to_test_on"),
+        (["payment", "--sample", "--log"], "nothing_to_test_on"),
         (["--log"], "no_policy_to_test"),
         (["--sample", "--against", "active"], "no_policy_to_test"),
         (["nowhere", "--sample"], "policy_is_nowhere"),
         (["withdrawal", "--data", "nowhere"], "data_is_of_another_scene"),
-        (["card_payment", "--data", "nowhere"], "handbook_is_missing"),
+        (["payment", "--data", "nowhere"], "handbook_is_missing"),
         (["log_in", "--sample", "--scene", "withdrawal"], "scenes_differ"),
         (["merchant_application", "--sample", "--since", "2031-01-01"], "window_is_invalid"),
         (["compare", "nowhere", "nowhere"], "run_is_unreadable"),

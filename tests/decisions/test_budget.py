@@ -119,7 +119,7 @@ def test_a_budget_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
 
 
 def test_one_person_throws_the_switch_and_another_lifts_it() -> None:
-    switch = KillSwitch("policy:card_payment")
+    switch = KillSwitch("policy:payment")
     assert not switch.is_thrown_at(NOW)
     with pytest.raises(KillSwitchIsNotThrown):
         switch.lift("staff:2", now=NOW)
@@ -130,7 +130,7 @@ def test_one_person_throws_the_switch_and_another_lifts_it() -> None:
     with pytest.raises(LifterThrewTheSwitch):
         thrown.lift("staff:1", now=NOW)
     lifted = thrown.lift("staff:2", now=NOW)
-    assert lifted == KillSwitch("policy:card_payment", version=3)
+    assert lifted == KillSwitch("policy:payment", version=3)
 
 
 def test_a_switch_with_an_end_lifts_itself() -> None:

@@ -92,7 +92,7 @@ class Askers:
                 amount_minor=100 + number % 900,
             )
             try:
-                told = client.ask("card_payment", question)
+                told = client.ask("payment", question)
             except OwnerIsAway:
                 continue  # asked again: the same question is decided once
             if told.is_refusal:

@@ -40,7 +40,7 @@ from tests.conftest import Store
 from tests.web.fixture import serve_platform
 
 NOW_MS = 1_772_442_000_000
-SCENES = ("card_payment", "log_in", "loan_application", "withdrawal", "merchant_application")
+SCENES = ("payment", "log_in", "loan_application", "withdrawal", "merchant_application")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 CHECKS = [
     not_a_server_error,
@@ -108,54 +108,54 @@ def with_field(text: str) -> bytes:
 
 BAD: tuple[tuple[str, str, bytes, int, str], ...] = (
     ("unknown scene", "tea", question(), 404, "scene_is_unknown"),
-    ("no JSON", "card_payment", b"hello", 422, "question_is_malformed"),
-    ("nothing", "card_payment", b"", 422, "question_is_malformed"),
-    ("cut off", "card_payment", question()[:-3], 422, "question_is_malformed"),
-    ("two of them", "card_payment", question() * 2, 422, "question_is_malformed"),
-    ("a list", "card_payment", b"[]", 422, "question_is_malformed"),
-    ("no fields", "card_payment", b'{"id":"1","at_ms":1}', 422, "question_is_malformed"),
-    ("unknown part", "card_payment", question(color="red"), 422, "question_is_malformed"),
-    ("unknown field", "card_payment", with_field('"x": 1'), 422, "event_field_is_unknown"),
-    ("a label", "card_payment", with_field('"is_fraud": true'), 422, "event_field_is_unknown"),
-    ("wrong type", "card_payment", with_field('"card": 7'), 422, "event_field_is_invalid"),
-    ("a flag for 1", "card_payment", with_field('"is_online": 1'), 422, "event_field_is_invalid"),
-    ("NaN", "card_payment", with_field('"amount_minor": NaN'), 422, "question_is_malformed"),
-    ("infinity", "card_payment", with_field('"amount_minor": Infinity'), 422,
+    ("no JSON", "payment", b"hello", 422, "question_is_malformed"),
+    ("nothing", "payment", b"", 422, "question_is_malformed"),
+    ("cut off", "payment", question()[:-3], 422, "question_is_malformed"),
+    ("two of them", "payment", question() * 2, 422, "question_is_malformed"),
+    ("a list", "payment", b"[]", 422, "question_is_malformed"),
+    ("no fields", "payment", b'{"id":"1","at_ms":1}', 422, "question_is_malformed"),
+    ("unknown part", "payment", question(color="red"), 422, "question_is_malformed"),
+    ("unknown field", "payment", with_field('"x": 1'), 422, "event_field_is_unknown"),
+    ("a label", "payment", with_field('"is_fraud": true'), 422, "event_field_is_unknown"),
+    ("wrong type", "payment", with_field('"card": 7'), 422, "event_field_is_invalid"),
+    ("a flag for 1", "payment", with_field('"is_online": 1'), 422, "event_field_is_invalid"),
+    ("NaN", "payment", with_field('"amount_minor": NaN'), 422, "question_is_malformed"),
+    ("infinity", "payment", with_field('"amount_minor": Infinity'), 422,
      "question_is_malformed"),
-    ("1e999", "card_payment", with_field('"amount_minor": 1e999'), 422, "question_is_malformed"),
-    ("a float", "card_payment", with_field('"amount_minor": 1.5'), 422, "question_is_malformed"),
-    ("2 to the 64", "card_payment", with_field(f'"amount_minor": {2**64}'), 422,
+    ("1e999", "payment", with_field('"amount_minor": 1e999'), 422, "question_is_malformed"),
+    ("a float", "payment", with_field('"amount_minor": 1.5'), 422, "question_is_malformed"),
+    ("2 to the 64", "payment", with_field(f'"amount_minor": {2**64}'), 422,
      "event_field_is_invalid"),
-    ("2 to the 41", "card_payment", with_field(f'"amount_minor": {2**41}'), 422,
+    ("2 to the 41", "payment", with_field(f'"amount_minor": {2**41}'), 422,
      "event_field_is_invalid"),
-    ("a thing in a field", "card_payment", with_field('"card": {"a": 1}'), 422,
+    ("a thing in a field", "payment", with_field('"card": {"a": 1}'), 422,
      "question_is_malformed"),
-    ("1 MB", "card_payment", question(id="x" * 1_000_000), 413, "question_is_too_large"),
-    ("3 MB", "card_payment", b" " * 3_000_000, 413, "request_is_too_large"),
-    ("deep", "card_payment", b'{"fields":' * 5_000, 422, "question_is_malformed"),
-    ("deep lists", "card_payment", b'{"id":' + b"[" * 60_000, 422, "question_is_malformed"),
-    ("no UTF-8", "card_payment", b'{"id":"\xff\xfe","at_ms":1,"fields":{}}', 422,
+    ("1 MB", "payment", question(id="x" * 1_000_000), 413, "question_is_too_large"),
+    ("3 MB", "payment", b" " * 3_000_000, 413, "request_is_too_large"),
+    ("deep", "payment", b'{"fields":' * 5_000, 422, "question_is_malformed"),
+    ("deep lists", "payment", b'{"id":' + b"[" * 60_000, 422, "question_is_malformed"),
+    ("no UTF-8", "payment", b'{"id":"\xff\xfe","at_ms":1,"fields":{}}', 422,
      "question_is_malformed"),
-    ("half a pair", "card_payment", b'{"id":"\\ud800","at_ms":1,"fields":{}}', 422,
+    ("half a pair", "payment", b'{"id":"\\ud800","at_ms":1,"fields":{}}', 422,
      "question_is_malformed"),
-    ("NUL in the id", "card_payment", question(id="a\0b"), 422, "question_is_malformed"),
-    ("empty id", "card_payment", question(id=""), 422, "question_is_malformed"),
-    ("long id", "card_payment", question(id="x" * 201), 422, "question_is_malformed"),
-    ("an id that is a number", "card_payment", question(id=7), 422, "question_is_malformed"),
-    ("before 1970", "card_payment", question(at_ms=-1), 422, "question_is_malformed"),
-    ("at 2 to the 63", "card_payment", question(at_ms=2**63), 422, "event_is_from_the_future"),
-    ("an hour ahead", "card_payment", question(at_ms=NOW_MS + 3_600_000), 422,
+    ("NUL in the id", "payment", question(id="a\0b"), 422, "question_is_malformed"),
+    ("empty id", "payment", question(id=""), 422, "question_is_malformed"),
+    ("long id", "payment", question(id="x" * 201), 422, "question_is_malformed"),
+    ("an id that is a number", "payment", question(id=7), 422, "question_is_malformed"),
+    ("before 1970", "payment", question(at_ms=-1), 422, "question_is_malformed"),
+    ("at 2 to the 63", "payment", question(at_ms=2**63), 422, "event_is_from_the_future"),
+    ("an hour ahead", "payment", question(at_ms=NOW_MS + 3_600_000), 422,
      "event_is_from_the_future"),
-    ("in the year 3000", "card_payment", question(at_ms=32_503_680_000_000), 422,
+    ("in the year 3000", "payment", question(at_ms=32_503_680_000_000), 422,
      "event_is_from_the_future"),
-    ("the id again, more money", "card_payment",
+    ("the id again, more money", "payment",
      question(fields={"customer": "c1", "amount_minor": 101}), 409, "event_id_was_used"),
-    ("the id again, later", "card_payment", question(at_ms=NOW_MS), 409, "event_id_was_used"),
+    ("the id again, later", "payment", question(at_ms=NOW_MS), 409, "event_id_was_used"),
 )  # fmt: skip
 
 
 def test_bad_input_is_refused_with_its_code_and_leaves_nothing(house: House) -> None:
-    first = house.post("card_payment", question())
+    first = house.post("payment", question())
     assert first.status_code == 200
     before = house.standing()
     for what, scene, content, status, code in BAD:
@@ -167,12 +167,12 @@ def test_bad_input_is_refused_with_its_code_and_leaves_nothing(house: House) -> 
         assert not CHINESE.search(told["en"].json()["title"]), what
         assert len(told["en"].content) < 2_000, f"{what}: what was sent is not sent back"
     assert house.standing() == before
-    assert house.post("card_payment", question()).json() == first.json()
+    assert house.post("payment", question()).json() == first.json()
     assert house.standing() == before
 
 
 def test_of_equal_keys_the_last_counts_and_the_record_says_so(house: House) -> None:
-    told = house.post("card_payment", with_field('"amount_minor": 1, "amount_minor": 700')).json()
+    told = house.post("payment", with_field('"amount_minor": 1, "amount_minor": 700')).json()
     shown = house.client.get(f"/v1/decisions/{told['id']}").json()
     assert shown["event"]["fields"] == {"amount_minor": 700}
 

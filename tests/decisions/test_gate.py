@@ -28,7 +28,7 @@ from tests.decisions.rules import Fixed
 from tests.decisions.test_owner import FewAnHour, body
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
-FIELDS = {"card_payment": frozenset({"customer", "amount_minor", "currency"})}
+FIELDS = {"payment": frozenset({"customer", "amount_minor", "currency"})}
 
 
 class _Server(uvicorn.Server):
@@ -46,9 +46,7 @@ def serving(database: Database, holder: str) -> Iterator[str]:
     """An owner that answers, on a port of its own."""
     listening = socket.create_server(("127.0.0.1", 0))
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    owner = Owner(
-        database, Fixed({"card_payment": FewAnHour()}), Place(holder, address, ticket=holder)
-    )
+    owner = Owner(database, Fixed({"payment": FewAnHour()}), Place(holder, address, ticket=holder))
     now_ms = int(AT.timestamp() * 1_000) + 10**9
     app = OwnerApp(owner, ticket=holder, now_ms=lambda: now_ms, gone=lambda: None)
     server = _Server(uvicorn.Config(app, log_config=None, lifespan="off"))
@@ -84,8 +82,8 @@ def questions(count: int) -> list[Question]:
 def test_the_gate_asks_and_what_passes_is_consumed(database: Database, client: OwnerClient) -> None:
     gate = OwnerGate(client, database, FIELDS)
     with serving(database, "one"):
-        verdicts = gate.ask_all("card_payment", questions(5))
-        again = gate.ask_all("card_payment", questions(5))
+        verdicts = gate.ask_all("payment", questions(5))
+        again = gate.ask_all("payment", questions(5))
     assert verdicts == again
     assert [v.outcome for v in verdicts] == [Outcome.APPROVE] * 3 + [Outcome.DECLINE] * 2
     assert {v.cause for v in verdicts} == {"policy.few_an_hour@1"}
@@ -105,10 +103,10 @@ def test_the_gate_asks_and_what_passes_is_consumed(database: Database, client: O
 
 def test_an_owner_that_moved_is_found_again(database: Database, client: OwnerClient) -> None:
     with serving(database, "one"):
-        first = client.ask("card_payment", body(1))
+        first = client.ask("payment", body(1))
     with serving(database, "two"):
-        assert client.ask("card_payment", body(1)) == first
-        second = msgspec.json.decode(client.ask("card_payment", body(2)).body)
+        assert client.ask("payment", body(1)) == first
+        second = msgspec.json.decode(client.ask("payment", body(2)).body)
     assert second["outcome"] == "approve"
 
 
@@ -118,7 +116,7 @@ def test_without_an_owner_nothing_is_guessed(
     monkeypatch.setattr(asking, "PATIENCE_SECONDS", 0.2)
     gate = OwnerGate(client, database, FIELDS)
     with pytest.raises(OwnerIsAway):
-        gate.ask("card_payment", {"customer": "c1"}, AT)
+        gate.ask("payment", {"customer": "c1"}, AT)
     assert gate.ask("registration", {}, AT).cause == "no_policy@0"
 
 
@@ -126,7 +124,7 @@ def test_the_owner_answers_nobody_without_its_ticket(database: Database) -> None
     with serving(database, "one") as address:
         for headers in ({}, {"X-Steelyard-Ticket": "other"}):
             answer = httpx.post(
-                f"{address}/v1/decisions/card_payment",
+                f"{address}/v1/decisions/payment",
                 content=body(1),
                 headers=headers,
                 trust_env=False,
@@ -134,7 +132,7 @@ def test_the_owner_answers_nobody_without_its_ticket(database: Database) -> None
             assert answer.status_code == 401
         shown = {"X-Steelyard-Ticket": "one"}
         refused = httpx.post(
-            f"{address}/v1/decisions/card_payment",
+            f"{address}/v1/decisions/payment",
             content=b"x" * 70_000,
             headers=shown,
             trust_env=False,

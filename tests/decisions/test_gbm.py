@@ -125,9 +125,7 @@ def test_exact_shap_is_that_of_lightgbm() -> None:
     assert scorer.shap(matrix[:0]).shape == (0, 7)
 
 
-AMOUNT = Feature(
-    "f0", "card", ("card_payment",), Aggregate.SUM, "sum", "总额", field="amount_minor"
-)
+AMOUNT = Feature("f0", "card", ("payment",), Aggregate.SUM, "sum", "总额", field="amount_minor")
 
 
 def test_hashes_are_checked_at_load() -> None:

@@ -35,7 +35,7 @@ class Wide(FewAnHour):
     reads = READS  # type: ignore[assignment]
 
 
-RULES = Fixed({"card_payment": Wide()})
+RULES = Fixed({"payment": Wide()})
 
 
 def write_trail(database: Database, limit: int) -> int:
@@ -60,7 +60,7 @@ def live(database: Database, owner: Owner) -> list[Decision]:
                 device=f"d{chance.randrange(6)}",
                 amount_minor=chance.randrange(1, 900),
             )
-            made.append(await owner.ask("card_payment", question, now_ms=AT + 10**9))
+            made.append(await owner.ask("payment", question, now_ms=AT + 10**9))
             if n % 17 == 3:
                 unasked = paid(1_000 + n, n, customer=customer, card="other")
                 label = fraud(n, n - 1, at_ms=AT + n * 60_000, customer=customer)
@@ -100,7 +100,7 @@ def test_what_was_put_out_comes_back_as_it_was(database: Database) -> None:
     follower.catch_up()
     after = Owner(database, RULES, Place("two"), follower=follower, most_entities=5)
     question = body(300, AT + 200 * 60_000, customer="c3", card="kc3", device="d1")
-    (last,) = asyncio.run(after.ask_all("card_payment", [question], now_ms=AT + 10**9))
+    (last,) = asyncio.run(after.ask_all("payment", [question], now_ms=AT + 10**9))
     after.close()
     assert last.values == straight(database)[last.sequence]
 
@@ -124,7 +124,7 @@ def test_a_history_is_the_same_however_far_the_trail_is_written(database: Databa
 def test_a_profile_of_a_past_instant_is_what_was_decided_by(database: Database) -> None:
     owner = Owner(database, RULES, Place("one"))
     made = asyncio.run(
-        owner.ask_all("card_payment", [body(n, card="k") for n in range(9)], now_ms=AT + 10**9)
+        owner.ask_all("payment", [body(n, card="k") for n in range(9)], now_ms=AT + 10**9)
     )
     owner.close()
     for one in made:

@@ -46,14 +46,14 @@ def decision(
     sequence: int = 1, *, outcome: str = "approve", limit_minor: int | None = None
 ) -> Decision:
     return decide(
-        Asked(scene="card_payment", id=str(uuid4()), at_ms=AT, fields={"amount_minor": 500}),
+        Asked(scene="payment", id=str(uuid4()), at_ms=AT, fields={"amount_minor": 500}),
         uuid4(),
         Judgement(outcome, 700, ("amount_is_high", "amount_is_high"), limit_minor, ("row 1",)),
         subject="customer:7",
         sequence=sequence,
         values={"customer_payment_count_1h": 3, "mean": 0.1, "unseen": None},
         flags={},
-        versions={"policy": "policy.card_payment@3"},
+        versions={"policy": "policy.payment@3"},
         decided_at_ms=AT,
     )
 
@@ -144,7 +144,7 @@ def test_the_same_question_is_decided_once(database: Database) -> None:
     with pytest.raises(sa.exc.IntegrityError):
         log.write([again])
     with database.reading() as connection:
-        found = kept.find_asked(connection, "card_payment", made.asked.id)
+        found = kept.find_asked(connection, "payment", made.asked.id)
         assert found is not None
         assert found.decision == made
 

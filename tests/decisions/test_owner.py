@@ -46,7 +46,7 @@ class FewAnHour:
 
 
 def own(database: Database, holder: str = "one") -> Owner:
-    return Owner(database, Fixed({"card_payment": FewAnHour()}), Place(holder))
+    return Owner(database, Fixed({"payment": FewAnHour()}), Place(holder))
 
 
 def body(number: int, at_ms: int | None = None, **fields: Any) -> bytes:
@@ -58,7 +58,7 @@ def body(number: int, at_ms: int | None = None, **fields: Any) -> bytes:
 def ask(owner: Owner, *bodies: bytes) -> list[Decision]:
     async def run() -> list[Decision]:
         return await asyncio.gather(
-            *(owner.ask("card_payment", one, now_ms=AT + 10**9) for one in bodies)
+            *(owner.ask("payment", one, now_ms=AT + 10**9) for one in bodies)
         )
 
     return asyncio.run(run())
@@ -110,22 +110,22 @@ def test_what_was_forgotten_is_asked_of_the_log(
 
 BAD = (
     ("tea", body(1), SceneIsUnknown),
-    ("card_payment", b"{", QuestionIsMalformed),
-    ("card_payment", b'{"id": "1", "at_ms": NaN, "fields": {}}', QuestionIsMalformed),
-    ("card_payment", b'{"id": "1", "at_ms": 1, "fields": {}, "x": 1}', QuestionIsMalformed),
-    ("card_payment", b"[" * 60_000, QuestionIsMalformed),
-    ("card_payment", body(1, shoe_size=1), refusals.EventFieldIsUnknown),
-    ("card_payment", body(1, is_fraud=True), refusals.EventFieldIsUnknown),
-    ("card_payment", body(1, amount_minor="5"), refusals.EventFieldIsInvalid),
-    ("card_payment", body(1, amount_minor=True), refusals.EventFieldIsInvalid),
-    ("card_payment", body(1, amount_minor=2**40 + 1), refusals.EventFieldIsInvalid),
-    ("card_payment", body(1, customer="a\0b"), refusals.EventFieldIsInvalid),
-    ("card_payment", b'{"id": "", "at_ms": 1, "fields": {}}', QuestionIsMalformed),
-    ("card_payment", b'{"id": "1", "at_ms": -1, "fields": {}}', QuestionIsMalformed),
-    ("card_payment", b'{"id": "\\ud800", "at_ms": 1, "fields": {}}', QuestionIsMalformed),
-    ("card_payment", body(1, customer=""), refusals.EventFieldIsInvalid),
-    ("card_payment", body(1, customer="c" * 201), refusals.EventFieldIsInvalid),
-    ("card_payment", body(1, at_ms=AT + 10**9 + 10_000), refusals.EventIsFromTheFuture),
+    ("payment", b"{", QuestionIsMalformed),
+    ("payment", b'{"id": "1", "at_ms": NaN, "fields": {}}', QuestionIsMalformed),
+    ("payment", b'{"id": "1", "at_ms": 1, "fields": {}, "x": 1}', QuestionIsMalformed),
+    ("payment", b"[" * 60_000, QuestionIsMalformed),
+    ("payment", body(1, shoe_size=1), refusals.EventFieldIsUnknown),
+    ("payment", body(1, is_fraud=True), refusals.EventFieldIsUnknown),
+    ("payment", body(1, amount_minor="5"), refusals.EventFieldIsInvalid),
+    ("payment", body(1, amount_minor=True), refusals.EventFieldIsInvalid),
+    ("payment", body(1, amount_minor=2**40 + 1), refusals.EventFieldIsInvalid),
+    ("payment", body(1, customer="a\0b"), refusals.EventFieldIsInvalid),
+    ("payment", b'{"id": "", "at_ms": 1, "fields": {}}', QuestionIsMalformed),
+    ("payment", b'{"id": "1", "at_ms": -1, "fields": {}}', QuestionIsMalformed),
+    ("payment", b'{"id": "\\ud800", "at_ms": 1, "fields": {}}', QuestionIsMalformed),
+    ("payment", body(1, customer=""), refusals.EventFieldIsInvalid),
+    ("payment", body(1, customer="c" * 201), refusals.EventFieldIsInvalid),
+    ("payment", body(1, at_ms=AT + 10**9 + 10_000), refusals.EventIsFromTheFuture),
 )
 
 

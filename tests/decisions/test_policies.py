@@ -297,7 +297,7 @@ def test_what_is_not_there_has_no_switch(desk: Desk, subject: str) -> None:
 
 def test_a_list_is_asked_with_its_end_and_taken_off(desk: Desk, clock: SteppingClock) -> None:
     until = clock.now() + timedelta(hours=1)
-    policy = delivered_policies()["card_payment"]
+    policy = delivered_policies()["payment"]
     added = desk.run(
         lambda unit: lists.add_to_list(
             unit, "blocked_cards", ["k1", "k2", "k1"], reason="stolen", until_at=until

@@ -36,7 +36,7 @@ SAID = table(
 
 
 def policy(
-    *nodes: dict[str, Any], fails: Fails = Fails.OPEN, scene: str = "card_payment"
+    *nodes: dict[str, Any], fails: Fails = Fails.OPEN, scene: str = "payment"
 ) -> CompiledPolicy:
     return make_policy("p", 7, document(*nodes), scene=scene, fails=fails, kinds=NODE_KINDS)
 

@@ -486,7 +486,7 @@ def test_a_node_names_a_registered_scorecard(desk: Desk) -> None:
 
 
 def test_a_delivered_policy_judges_alike_by_the_name_of_its_model(desk: Desk) -> None:
-    source, examples = delivered_source("card_payment")
+    source, examples = delivered_source("payment")
     named = json.loads(source)
     node = next(one for one in named["nodes"] if one["id"] == "model")
     model = LogisticModel.from_data(node["content"]["config"]["model"])
@@ -496,24 +496,24 @@ def test_a_delivered_policy_judges_alike_by_the_name_of_its_model(desk: Desk) ->
     desk.register("town", model)
 
     def draft(unit: UnitOfWork) -> Any:
-        return policies.draft_policy(unit, "card_payment", content)
+        return policies.draft_policy(unit, "payment", content)
 
     with pytest.raises(DocumentIsMalformed, match="approved models only"):
         desk.run(draft)
     desk.approve("town", 1)
     desk.run(draft)
-    made = desk.run(lambda unit: policies.commit_draft(unit, "card_payment"))
+    made = desk.run(lambda unit: policies.commit_draft(unit, "payment"))
     with desk.database.reading() as connection:
         (use,) = registry.uses_of(connection, "town", 1)
-        assert (use.cause, use.standing) == (f"policy.card_payment@{made.version}", "")
+        assert (use.cause, use.standing) == (f"policy.payment@{made.version}", "")
         by_name = policies.policy_of(connection, use.cause)
     assert by_name.versions["model.town@1"] == replace(model, name="town", version=1).content_hash
-    held = delivered_policies()["card_payment"]
-    for example in delivered_examples("card_payment"):
+    held = delivered_policies()["payment"]
+    for example in delivered_examples("payment"):
         one, other = by_name.judge(example.values), held.judge(example.values)
         assert (one.outcome, one.score, one.reasons) == (other.outcome, other.score, other.reasons)
     promote(desk, made.version)
-    with pytest.raises(ModelIsInUse, match=r"policy\.card_payment@"):
+    with pytest.raises(ModelIsInUse, match=r"policy\.payment@"):
         desk.run(lambda unit: registry.retire_model(unit, "town", 1, reason="drifted"))
     promote(desk, held.version)
     desk.run(lambda unit: registry.retire_model(unit, "town", 1, reason="drifted"))
@@ -527,12 +527,12 @@ def test_a_delivered_policy_judges_alike_by_the_name_of_its_model(desk: Desk) ->
 
 
 def promote(desk: Desk, version: int) -> None:
-    asked = desk.run(lambda unit: policies.request_promotion(unit, "card_payment", version))
+    asked = desk.run(lambda unit: policies.request_promotion(unit, "payment", version))
     by = Caller(BOB, frozenset({"decisions.approve"}))
     desk.run(
         lambda unit: approvals.approve(unit, asked.id, by=by, shown_hash=asked.shown_hash), BOB
     )
-    desk.run(lambda unit: policies.promote(unit, "card_payment", version, approval=asked.id))
+    desk.run(lambda unit: policies.promote(unit, "payment", version, approval=asked.id))
 
 
 # --- over HTTP and from the command line ---------------------------------------------------------

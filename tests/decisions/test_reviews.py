@@ -52,7 +52,7 @@ def judged(
     name: str,
     example: str,
     *,
-    scene: str = "card_payment",
+    scene: str = "payment",
     sequence: int = 1,
     customer: str = "c7",
     **more: int | str | None,
@@ -134,7 +134,7 @@ def test_a_decision_that_waits_is_before_people_explained(database: Database) ->
         CaseState.OPEN,
     )
     assert case.event is not None
-    assert (case.event.kind, case.event.id) == ("card_payment", "p1")
+    assert (case.event.kind, case.event.id) == ("payment", "p1")
     assert [one.target for one in file.links] == [f"decision:{decision.id}"]
     (note,) = file.notes
     assert "Fraud was reported at this place." in note.text
@@ -149,7 +149,7 @@ def test_a_decision_that_waits_is_before_people_explained(database: Database) ->
     assert explanation.values == decision.values
     assert (explanation.score, explanation.amount[:4]) == (decision.score, "CNY ")
     (model,) = explanation.models
-    found = POLICIES["card_payment"].compiled.nodes["model"].model  # type: ignore[attr-defined]
+    found = POLICIES["payment"].compiled.nodes["model"].model  # type: ignore[attr-defined]
     total = model.base + sum(one.add for one in model.parts)
     assert total == pytest.approx(found.raw(values_read(decision)), abs=1e-9)
 
@@ -249,11 +249,11 @@ def test_what_people_find_is_the_label_of_each_event(database: Database) -> None
     first, second = told(database)
     assert first["decision"] == str(UUID(int=1))
     assert first.get("label_field") is None, "the closing is its label"
-    assert (second["event_kind"], second["event_id"]) == ("card_payment", "p2")
+    assert (second["event_kind"], second["event_id"]) == ("payment", "p2")
     assert (second["label_field"], second["label_value"]) == ("is_fraud", 1)
     assert second["known_at_ms"] == AT_MS
     with database.reading() as connection:
-        assert load_roster(connection).standings["card_payment"].snoozes == {}
+        assert load_roster(connection).standings["payment"].snoozes == {}
 
 
 def test_who_is_found_genuine_may_try_again(database: Database, clock: SteppingClock) -> None:
@@ -269,18 +269,15 @@ def test_who_is_found_genuine_may_try_again(database: Database, clock: SteppingC
     with database.reading() as connection:
         roster = load_roster(connection)
     values = inputs_of(
-        catalogue.complete("card_payment", AT_MS, decision.asked.fields), decision.values, {}
+        catalogue.complete("payment", AT_MS, decision.asked.fields), decision.values, {}
     )
-    chosen = roster.choose("card_payment", decision.subject, AT_MS)
+    chosen = roster.choose("payment", decision.subject, AT_MS)
     again = chosen.policy.judge(values)
     assert again.outcome == "approve", "the rule that hit is left out for this customer"
-    assert roster.choose("card_payment", "customer:c8", AT_MS).policy.judge(values).outcome == (
-        "review"
-    )
+    assert roster.choose("payment", "customer:c8", AT_MS).policy.judge(values).outcome == ("review")
     later = AT_MS + reviews.RELEASED // timedelta(milliseconds=1) + 1
     assert (
-        roster.choose("card_payment", decision.subject, later).policy.judge(values).outcome
-        == "review"
+        roster.choose("payment", decision.subject, later).policy.judge(values).outcome == "review"
     ), "for a day"
 
 
@@ -348,7 +345,7 @@ def boosted() -> tuple[lightgbm.Booster, CompiledPolicy]:
             "content": {"kind": "model", "config": config}}  # fmt: skip
     said = entries("said", ("outcome", "'review'"), ("score", "model_points"), ("reasons", "[]"))
     policy = make_policy(
-        "card_payment", 9, document(node, said), scene="card_payment", fails=Fails.OPEN,
+        "payment", 9, document(node, said), scene="payment", fails=Fails.OPEN,
         kinds=node_kinds(),
     )  # fmt: skip
     return booster, policy
@@ -356,9 +353,9 @@ def boosted() -> tuple[lightgbm.Booster, CompiledPolicy]:
 
 def asked_of(policy: CompiledPolicy) -> Decision:
     fields: dict[str, int | str | bool | None] = {"amount_minor": 7_700, "is_online": True}
-    complete = catalogue.complete("card_payment", AT_MS, fields)
+    complete = catalogue.complete("payment", AT_MS, fields)
     return decide(
-        Asked(scene="card_payment", id="x", at_ms=AT_MS, fields=fields),
+        Asked(scene="payment", id="x", at_ms=AT_MS, fields=fields),
         UUID(int=1),
         policy.judge(inputs_of(complete, {}, {})),
         subject="nobody:unknown",
@@ -376,7 +373,7 @@ def test_trees_are_explained_by_exact_shapley_values() -> None:
     explanation = explain(decision, Attributor(policy))
     (model,) = explanation.models
     assert (model.method, model.model) == ("tree_shap", "trees@1")
-    hour = catalogue.complete("card_payment", AT_MS, {})["hour"]
+    hour = catalogue.complete("payment", AT_MS, {})["hour"]
     expected = booster.predict(np.array([[7_700.0, hour, 1.0]]), pred_contrib=True)[0].tolist()
     found = {one.input: one.add for one in model.parts}
     assert [found[name] for name in FIELDS] == pytest.approx(expected[:3], abs=1e-12)
@@ -389,13 +386,13 @@ def test_without_lightgbm_the_paths_are_told_and_called_so(monkeypatch: pytest.M
     monkeypatch.setattr("steelyard.decisions.model.gbm.native_library", lambda: None)
     (model,) = explain(asked_of(policy), Attributor(policy)).models
     assert model.method == "tree_paths"
-    hour = catalogue.complete("card_payment", AT_MS, {})["hour"]
+    hour = catalogue.complete("payment", AT_MS, {})["hour"]
     raw = booster.predict(np.array([[7_700.0, hour, 1.0]]), raw_score=True)[0]
     assert model.base + sum(one.add for one in model.parts) == pytest.approx(raw, abs=1e-9)
 
 
 def test_an_explanation_is_kept_to_the_byte() -> None:
-    explanation = explain(judged("p1", RISKY), Attributor(POLICIES["card_payment"]))
+    explanation = explain(judged("p1", RISKY), Attributor(POLICIES["payment"]))
     content = encode_explanation(explanation)
     assert encode_explanation(decode_explanation(content)) == content
     assert sentence_of(explanation, "zh-CN").startswith("结论 review")
@@ -436,7 +433,7 @@ def test_urgency_goes_by_what_is_at_stake(
     one = judged("p1", RISKY)
     fields = {**one.asked.fields, "amount_minor": amount_minor}
     decision = decide(
-        Asked(scene="card_payment", id="x", at_ms=AT_MS, fields=fields),
+        Asked(scene="payment", id="x", at_ms=AT_MS, fields=fields),
         one.id,
         Judgement(outcome, score, ()),
         subject=one.subject,

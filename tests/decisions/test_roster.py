@@ -25,25 +25,25 @@ from steelyard.decisions.service.engine import id_of
 from steelyard.experiments import Arm, Better, Draft, Experiment, Metric, MetricKind, State
 
 POLICIES = delivered_policies()
-PAYMENTS = POLICIES["card_payment"]
+PAYMENTS = POLICIES["payment"]
 NOW = 1_772_442_000_000
 DAY = 86_400_000
 HIGH: dict[str, Value] = {"customer": "c", "amount_minor": 30_000, "currency": "EUR"}
 
 
 def roster(**standing: object) -> Roster:
-    return Roster(3, {"card_payment": Standing(PAYMENTS, **standing)}, {})  # type: ignore[arg-type]
+    return Roster(3, {"payment": Standing(PAYMENTS, **standing)}, {})  # type: ignore[arg-type]
 
 
 def challenge(weight_bp: int) -> Experiment:
     draft = Draft(
-        name="policy_card_payment",
+        name="policy_payment",
         hypothesis="less fraud",
         unit="customer",
         arms=(Arm("active", 10_000 - weight_bp), Arm("challenger", weight_bp)),
         metrics=(Metric("fraud", MetricKind.PROPORTION, Better.LOWER),),
-        layer="policy_card_payment",
-        salt="policy_card_payment",
+        layer="policy_payment",
+        salt="policy_payment",
     )
     at = datetime.fromtimestamp(NOW / 1000, UTC)
     weights = {arm.name: arm.weight_bp for arm in draft.arms}
@@ -68,13 +68,13 @@ def test_a_snoozed_rule_is_left_out_for_its_subject_until_its_end() -> None:
     rule = "rules/P04"
     assert rule in hits_of(PAYMENTS.judge(HIGH).trace)
     now = roster(snoozes={"customer:c": (Snooze(rule, NOW + DAY),)})
-    mine = now.choose("card_payment", "customer:c", NOW)
+    mine = now.choose("payment", "customer:c", NOW)
     assert mine.versions == {"without": rule}
     assert rule not in hits_of(mine.policy.judge(HIGH).trace)
     assert mine.policy.cause == PAYMENTS.cause
     assert mine.policy.versions == PAYMENTS.versions
     for subject, at in (("customer:d", NOW), ("customer:c", NOW + DAY)):
-        other = now.choose("card_payment", subject, at)
+        other = now.choose("payment", subject, at)
         assert other.versions == {}
         assert other.policy is PAYMENTS
 
@@ -84,8 +84,8 @@ def test_a_stopped_rule_is_left_out_for_everybody_and_adds_to_snoozes() -> None:
         stopped=frozenset({"rules/P05", "rules/gone"}),
         snoozes={"customer:c": (Snooze("rules/P04", NOW + 1),)},
     )
-    assert now.choose("card_payment", "customer:d", NOW).versions == {"without": "rules/P05"}
-    mine = now.choose("card_payment", "customer:c", NOW)
+    assert now.choose("payment", "customer:d", NOW).versions == {"without": "rules/P05"}
+    mine = now.choose("payment", "customer:c", NOW)
     assert mine.versions == {"without": "rules/P04,rules/P05"}
 
 
@@ -115,42 +115,42 @@ def test_the_last_row_of_a_first_hit_table_is_no_rule() -> None:
 
 
 def test_a_thrown_switch_answers_by_the_fault_mode_until_its_end() -> None:
-    for subject in ("scene:card_payment", "policy:card_payment@1"):
+    for subject in ("scene:payment", "policy:payment@2"):
         now = roster(switches=(Switch(subject, NOW + 1),))
-        chosen = now.choose("card_payment", "customer:c", NOW)
+        chosen = now.choose("payment", "customer:c", NOW)
         assert chosen.versions == {"killed": subject}
         judged = chosen.policy.judge(HIGH)
         assert (judged.outcome, judged.reasons) == ("approve", ("policy_failed",))
         assert judged.degraded == f"SwitchedOff: {subject}"
-        assert now.choose("card_payment", "customer:c", NOW + 1).policy is PAYMENTS
+        assert now.choose("payment", "customer:c", NOW + 1).policy is PAYMENTS
     closed = switched_off(POLICIES["withdrawal"], "scene:withdrawal").judge({})
     assert closed.outcome == "decline"
-    other = roster(switches=(Switch("policy:card_payment@7", None),))
-    assert other.choose("card_payment", "customer:c", NOW).versions == {}
+    other = roster(switches=(Switch("policy:payment@7", None),))
+    assert other.choose("payment", "customer:c", NOW).versions == {}
 
 
 def test_a_challenger_judges_its_arm_and_the_active_one_the_other() -> None:
-    challenger = POLICIES["card_payment"]
+    challenger = POLICIES["payment"]
     experiment = challenge(3_000)
     now = roster(challenger=challenger, experiment=experiment)
-    arms = [now.choose("card_payment", f"customer:{n}", NOW).versions["arm"] for n in range(2_000)]
+    arms = [now.choose("payment", f"customer:{n}", NOW).versions["arm"] for n in range(2_000)]
     assert 480 <= arms.count("challenger") <= 720
     assert arms == [
-        now.choose("card_payment", f"customer:{n}", NOW + DAY).versions["arm"] for n in range(2_000)
+        now.choose("payment", f"customer:{n}", NOW + DAY).versions["arm"] for n in range(2_000)
     ]
-    assert now.choose("card_payment", "customer:é", NOW).versions == {}
+    assert now.choose("payment", "customer:é", NOW).versions == {}
     killed = roster(
         challenger=challenger,
         experiment=experiment,
-        switches=(Switch("policy:card_payment@1", None),),
+        switches=(Switch("policy:payment@2", None),),
     )
-    seen = {killed.choose("card_payment", f"customer:{n}", NOW).versions["arm"] for n in range(99)}
+    seen = {killed.choose("payment", f"customer:{n}", NOW).versions["arm"] for n in range(99)}
     assert seen == {"active", "active, for challenger"}
 
 
 def test_kept_lists_are_asked_until_their_end() -> None:
     lists = {"blocked_cards": {"k1": NOW + 5, "k2": None}, "blocked_devices": {}}
-    now = Roster(1, {"card_payment": Standing(PAYMENTS)}, lists)
+    now = Roster(1, {"payment": Standing(PAYMENTS)}, lists)
     for card, at, stands in (("k1", NOW + 4, True), ("k1", NOW + 5, False), ("k2", NOW, True)):
         flags = now.flags(PAYMENTS, {"card": card, "device": "k2"}, at)
         assert flags == ({"list_blocked_cards": True} if stands else {})
@@ -190,7 +190,7 @@ def test_the_guards_count_as_the_guard_of_one_rule(
 
 
 def turned_down(hits: set[str], outcome: str = "decline"):  # type: ignore[no-untyped-def]
-    asked = Asked(scene="card_payment", id="1", at_ms=NOW, fields={})
+    asked = Asked(scene="payment", id="1", at_ms=NOW, fields={})
     judged = Judgement(outcome, 900, (), None, (["hits", sorted(hits)],))
     return decide(
         asked,

@@ -13,10 +13,8 @@ from steelyard.decisions.service.state import GRAPH, State, event_of
 from tests.decisions.rules import Fixed
 from tests.decisions.test_owner import AT
 
-POLICIES = {"card_payment": delivered_policies()["card_payment"]}
-WANTED = {
-    "card_payment": tuple(name for name in POLICIES["card_payment"].reads if name not in GRAPH)
-}
+POLICIES = {"payment": delivered_policies()["payment"]}
+WANTED = {"payment": tuple(name for name in POLICIES["payment"].reads if name not in GRAPH)}
 SHARDS = 4
 
 
@@ -34,7 +32,7 @@ def payments(count: int) -> list[Asked]:
             "merchant": f"m{chance.randrange(4)}",
             "amount_minor": chance.randrange(1, 90_000),
         }
-        made.append(Asked(scene="card_payment", id=f"p{number}", at_ms=at_ms, fields=fields))
+        made.append(Asked(scene="payment", id=f"p{number}", at_ms=at_ms, fields=fields))
     return made
 
 
@@ -72,7 +70,7 @@ def test_the_record_says_where_each_shard_stood_and_a_replay_asks_none() -> None
             if place is not None:
                 assert place == last[number] + 1, "as of the next place in that shard's order"
                 last[number] = cast("int", place)
-        assert record_of(replay(one, POLICIES["card_payment"])) == record_of(one)
+        assert record_of(replay(one, POLICIES["payment"])) == record_of(one)
 
 
 def test_entities_are_spread_and_stay_where_they_are() -> None:

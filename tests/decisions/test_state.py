@@ -37,7 +37,7 @@ class Curious(FewAnHour):
     reads = READS  # type: ignore[assignment]
 
 
-RULES = Fixed({"card_payment": Curious()})
+RULES = Fixed({"payment": Curious()})
 
 
 def tell(database: Database, *tellings: Telling) -> None:
@@ -47,12 +47,12 @@ def tell(database: Database, *tellings: Telling) -> None:
 
 def paid(position: int, number: int, **fields: Any) -> Telling:
     told = {"customer": "c1", "amount_minor": 100, "currency": "CNY", **fields}
-    return Telling(position, "event", "card_payment", f"p{number}", AT + number * 60_000, told)
+    return Telling(position, "event", "payment", f"p{number}", AT + number * 60_000, told)
 
 
 def fraud(position: int, number: int, *, at_ms: int, customer: str | None = None) -> Telling:
     content = {"field": "is_fraud", "value": 1, "customer": customer}
-    return Telling(position, "label", "card_payment", f"p{number}", at_ms, content)
+    return Telling(position, "label", "payment", f"p{number}", at_ms, content)
 
 
 def own(database: Database, holder: str = "one", follower: Follower | None = None) -> Owner:
@@ -64,9 +64,7 @@ def both(owner: Owner, *bodies: bytes, now_ms: int = AT + 10**9) -> list[Decisio
 
     async def run() -> list[Decision]:
         owner.hear(owner.untold(), now_ms=now_ms)
-        return await asyncio.gather(
-            *(owner.ask("card_payment", one, now_ms=now_ms) for one in bodies)
-        )
+        return await asyncio.gather(*(owner.ask("payment", one, now_ms=now_ms) for one in bodies))
 
     return asyncio.run(run())
 
@@ -130,7 +128,7 @@ def test_one_consumer_takes_events_and_labels_out_of_facts(database: Database) -
         drain(database, [told_owners])
     with database.reading() as connection:
         (kept,) = folds.read_told(connection, 0, after=0)
-    assert (kept.what, kept.kind, kept.event_id) == ("label", "card_payment", str(UUID(int=1)))
+    assert (kept.what, kept.kind, kept.event_id) == ("label", "payment", str(UUID(int=1)))
     assert kept.content == {"field": "is_fraud", "value": 1, "customer": None}
     assert kept.at_ms == int(at.timestamp() * 1_000)
 
@@ -184,17 +182,17 @@ def test_a_snapshot_and_the_rest_of_the_log_make_the_same_state(database: Databa
     assert again.state.sequence == 8, "it begins with the snapshot"
     again.catch_up()
     assert again.state.digest == digest
-    other = Follower(database, {"card_payment": READS[:1]})
+    other = Follower(database, {"payment": READS[:1]})
     assert other.state.sequence == -1, "a snapshot belongs to its definitions"
 
 
 def test_rules_that_read_more_are_followed_with_a_state_that_knows_it(database: Database) -> None:
-    few = Fixed({"card_payment": FewAnHour()})
+    few = Fixed({"payment": FewAnHour()})
     owner = Owner(database, few, Place("one"))
     ask(owner, body(1, device="d"), body(2, customer="c2", device="d"))
 
     async def follow() -> None:
-        await owner.follow(Fixed({"card_payment": Curious()}, 1))
+        await owner.follow(Fixed({"payment": Curious()}, 1))
 
     asyncio.run(follow())
     assert owner.rules_version == 1

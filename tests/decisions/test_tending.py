@@ -55,17 +55,17 @@ def test_it_hears_follows_newer_rules_and_stops_what_is_over_budget(
 
     def stop() -> None:
         with database.unit_of_work(actor="system:test") as unit:
-            guards.stop_rule(unit, "card_payment", RULE, "too many")
+            guards.stop_rule(unit, "payment", RULE, "too many")
 
     async def run() -> None:
         tending = asyncio.create_task(tend(owner, rules, now_ms=lambda: NOW, gone=lambda: None))
-        await owner.ask("card_payment", body(1), now_ms=NOW)
+        await owner.ask("payment", body(1), now_ms=NOW)
         await once(owner, "hear", lambda: tell(database, fraud(1, 1, at_ms=AT + 10**6)), tending)
         assert owner.engine.state.sequence == 1
         before = owner.rules_version
         await once(owner, "follow", stop, tending)
         assert owner.rules_version > before
-        made = await owner.ask("card_payment", body(2), now_ms=NOW)
+        made = await owner.ask("payment", body(2), now_ms=NOW)
         assert made.versions["without"] == RULE
         tending.cancel()
 
@@ -74,11 +74,11 @@ def test_it_hears_follows_newer_rules_and_stops_what_is_over_budget(
 
 
 def test_a_rule_over_its_budget_is_stopped_durably(database: Database, rules: StoredRules) -> None:
-    stop = Stop("card_payment", RULE, hits=300, seen=1_000, most_bp=2_500)
+    stop = Stop("payment", RULE, hits=300, seen=1_000, most_bp=2_500)
     assert rules.stop(stop)
     assert not rules.stop(stop), "it is stopped already"
     assert rules.have_changed()
-    assert rules.load().standings["card_payment"].stopped == {RULE}
+    assert rules.load().standings["payment"].stopped == {RULE}
     with database.reading() as connection:
         cases = connection.execute(sa.text("SELECT count(*) FROM cases.case_file")).scalar_one()
     assert cases == 1
@@ -92,7 +92,7 @@ def test_when_another_took_over_it_says_so(database: Database, rules: StoredRule
     async def run() -> None:
         tell(database, fraud(1, 1, at_ms=AT))
         with pytest.raises(TenureIsOver):
-            await owner.ask("card_payment", body(1), now_ms=NOW)
+            await owner.ask("payment", body(1), now_ms=NOW)
         await tend(owner, rules, now_ms=lambda: NOW, gone=lambda: over.append("gone"))
 
     asyncio.run(run())

@@ -44,9 +44,9 @@ from steelyard.decisions.store.folds import HeardFold, Telling, Told
 from steelyard.decisions.store.watch import Span, Which
 from tests.conftest import START
 
-POLICY = "policy.card_payment@1"
+POLICY = "policy.payment@2"
 FIRST = date(2026, 1, 5)
-WHICH = Which("card_payment", POLICY, watch.ZONE)
+WHICH = Which("payment", POLICY, watch.ZONE)
 _IDS = UUID(int=7)
 
 
@@ -77,7 +77,7 @@ def decided(
     }
     trace = (["hits", list(hits)], ["failed", []], ["read", {"is_night": False}], ["details", {}])
     return decide(
-        Asked(scene="card_payment", id=name, at_ms=at_ms, fields=fields),
+        Asked(scene="payment", id=name, at_ms=at_ms, fields=fields),
         uuid5(_IDS, name),
         Judgement(outcome, score, (), None, trace),
         subject=f"customer:c{sequence % 50}",
@@ -92,7 +92,7 @@ def decided(
 def warm(database: Database) -> None:
     """Let the scene have been there for long enough."""
     with database.unit_of_work() as unit:
-        old = Which("card_payment", "policy.card_payment@0", watch.ZONE)
+        old = Which("payment", "policy.payment@0", watch.ZONE)
         store.insert_day(unit.connection, old, Day(FIRST - timedelta(days=WARM_UP_DAYS), 1, {}))
 
 
@@ -177,8 +177,8 @@ def test_bins_and_counts_of_the_database_are_those_of_the_model(
     now: list[tuple[Value, str | None]],
     run: int,
 ) -> None:
-    policy = f"policy.card_payment@{run}-{uuid5(_IDS, repr((before, now)))}"
-    which = Which("card_payment", policy, watch.ZONE)
+    policy = f"policy.payment@{run}-{uuid5(_IDS, repr((before, now)))}"
+    which = Which("payment", policy, watch.ZONE)
     log = DecisionLog(database, holder="a")
     start = log.tenure.fold_seq
     made = [
@@ -219,7 +219,7 @@ def test_a_business_day_ends_at_midnight_in_shanghai(database: Database) -> None
         at_ms = int(datetime.fromisoformat(f"{at}+00:00").timestamp()) * 1_000
         made.append(
             decide(
-                Asked(scene="card_payment", id=f"e{n}", at_ms=at_ms, fields=one.asked.fields),
+                Asked(scene="payment", id=f"e{n}", at_ms=at_ms, fields=one.asked.fields),
                 one.id,
                 Judgement("approve", 1, (), None, one.trace),
                 subject=one.subject,
@@ -256,7 +256,7 @@ def test_stationary_days_are_silent_and_a_shift_is_found(database: Database) -> 
     assert len(catch_up(database, on(23))) == 24
     assert alerts(database) == [], "nothing shifted"
     with database.reading() as connection:
-        (found,) = watch.read_drift(connection, "card_payment")
+        (found,) = watch.read_drift(connection, "payment")
         assert found.reference is not None
         assert (found.reference.first_day, found.reference.last_day) == (FIRST, on(6))
         assert found.reference.decisions == 1_400
@@ -289,7 +289,7 @@ def test_an_alert_is_one_case_however_often_it_is_found(database: Database) -> N
         file = reading.read_file(connection, page.items[0].id)
     (case,) = page.items
     assert [note.text.split(": ")[0] for note in file.notes] == sorted(map(str, days))
-    assert case.subject == "drift:card_payment/distribution"
+    assert case.subject == "drift:payment/distribution"
     assert (case.state, case.signals) == (CaseState.OPEN, len(days))
     (row,) = [one for one in found.findings if one.level == "alert"]
     assert row.case == case.id
@@ -303,15 +303,15 @@ def test_a_new_version_has_its_own_reference(database: Database) -> None:
         town.live(on(n), 200)
     made = [
         decided(f"v2-{n}", on(8), {"fresh": n}, sequence=town.sequence + n,
-                policy="policy.card_payment@2")
+                policy="policy.payment@3")
         for n in range(1, 60)
     ]  # fmt: skip
     town.log.write(made)
     catch_up(database, on(8))
     with database.reading() as connection:
         (found,) = watch.read_drift(connection)
-        old = store.find_reference(connection, "card_payment", POLICY)
-    assert (found.policy, found.reference, found.decisions) == ("policy.card_payment@2", None, 59)
+        old = store.find_reference(connection, "payment", POLICY)
+    assert (found.policy, found.reference, found.decisions) == ("policy.payment@3", None, 59)
     told = found.findings[0]
     assert (told.level, told.value) == ("unknown", None)
     assert told.en == "Not enough for a reference yet: 59 of 1000 decisions, 1 of 7 days."
@@ -334,7 +334,7 @@ def test_the_reference_begins_anew_when_people_say_so(database: Database) -> Non
         (found,) = watch.read_drift(connection)
         assert found.reference is not None
         assert (found.reference.number, found.reference.first_day) == (2, on(9))
-        series = watch.read_series(connection, "card_payment", POLICY)
+        series = watch.read_series(connection, "payment", POLICY)
     assert series is not None
     assert [one.day for one in series.days] == [on(n) for n in range(9, 18)]
     assert all(one is not None and one < 0.25 for one in series.index["customer_payment_sum_1d"])
@@ -351,7 +351,7 @@ def tell(
         folds.insert(
             unit.connection,
             [
-                Telling(n, "label", "card_payment", event, at_ms,
+                Telling(n, "label", "payment", event, at_ms,
                         {"field": "is_fraud", "value": int(is_bad), "customer": None})
                 for n, (event, is_bad, at_ms) in enumerate(told, 1)
             ],
@@ -364,7 +364,7 @@ def tell(
 
 
 def test_recall_and_calibration_wait_for_labels(database: Database) -> None:
-    policy = delivered_policies()["card_payment"]
+    policy = delivered_policies()["payment"]
     log = DecisionLog(database, holder="a")
     made: list[Decision] = []
     told: list[tuple[str, bool, int]] = []

@@ -68,13 +68,13 @@ def test_drift_from_the_command_line(database: Database, call: Call, tmp_path: P
     assert "customer_payment_sum_1d has shifted" in told
     assert "steady (--all)" in told
     assert "is as before" in call("drift", "--all")
-    (one,) = call("drift", "--scene", "card_payment", "--json")
+    (one,) = call("drift", "--scene", "payment", "--json")
     assert one["reference"]["first_on"] == FIRST.isoformat()
     assert one["findings"][0]["level"] == "alert"
     assert call("drift", "--scene", "log_in", "--json") == []
     assert "wrote" in call("drift", "--plot", str(tmp_path / "plots"))
     (picture,) = (tmp_path / "plots").iterdir()
-    assert picture.name == "drift_card_payment@1.png"
+    assert picture.name == "drift_payment@2.png"
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
@@ -111,7 +111,7 @@ def test_drift_and_explanations_over_http(database: Database, store: Store, tmp_
         bearer = f"Bearer {people.development.secret}"
         with httpx.Client(base_url=url, headers={"authorization": bearer}, timeout=30) as client:
             (one,) = client.get("/v1/drift").json()["items"]
-            assert (one["scene"], one["policy"]) == ("card_payment", "policy.card_payment@1")
+            assert (one["scene"], one["policy"]) == ("payment", "policy.payment@2")
             first = one["findings"][0]
             assert (first["level"], first["subject"]) == ("alert", "customer_payment_sum_1d")
             assert first["case"]
@@ -178,5 +178,5 @@ def test_a_new_normal_is_a_new_reference(database: Database) -> None:
             sa.text("SELECT scene, policy, first_day, cause FROM decisions.watch_renewal")
         ).all()
     assert [tuple(row) for row in rows] == [
-        ("card_payment", "policy.card_payment@1", START.date(), f"case:{case.id}")
+        ("payment", "policy.payment@2", START.date(), f"case:{case.id}")
     ]

@@ -29,7 +29,7 @@ BODY: dict[str, Any] = {
         {"name": "charged_back", "kind": "proportion", "better": "lower"},
         {"name": "margin", "kind": "mean", "better": "higher", "decimals": 2},
     ],
-    "layer": "card_payment",
+    "layer": "payment",
 }
 
 

@@ -107,7 +107,7 @@ def test_a_definition_that_does_not_hold_is_refused(change: dict[str, object], w
     ],
 )
 def test_a_ratio_of_what_does_not_fit_is_refused(parts: tuple[str, str], word: str) -> None:
-    bad = Feature("r", "customer", ("card_payment",), Aggregate.RATIO, "It.", "它。", parts=parts)
+    bad = Feature("r", "customer", ("payment",), Aggregate.RATIO, "It.", "它。", parts=parts)
     with pytest.raises(ValueError, match=word):
         plan([*CATALOGUE.values(), bad], KINDS)
 
@@ -129,7 +129,7 @@ def test_a_definition_that_contradicts_itself_cannot_be_made(change: dict[str, o
 
 def test_what_is_worked_out() -> None:
     monday = 4 * DAY  # 1970-01-05
-    made = complete("card_payment", monday, {"customer": "c", "device": "d"}, offset_ms=0)
+    made = complete("payment", monday, {"customer": "c", "device": "d"}, offset_ms=0)
     assert (made["hour"], made["is_night"], made["is_weekend"]) == (0, True, False)
     assert (made["customer_device"], made["customer_hour"]) == ("c|d", "c|0")
     assert made["customer_merchant"] is None
@@ -158,12 +158,12 @@ def test_what_is_worked_out() -> None:
 )
 def test_the_edge_refuses(fields: dict[str, object], refusal: type[Exception]) -> None:
     with pytest.raises(refusal):
-        intake.check_fields(KINDS["card_payment"], fields)
+        intake.check_fields(KINDS["payment"], fields)
 
 
 def test_the_edge_lets_pass_what_fits_and_nothing_from_the_future() -> None:
     fields = {"customer": "c", "amount_minor": -LARGEST, "is_online": None, "is_night": True}
-    assert intake.check_fields(KINDS["card_payment"], fields) == fields
+    assert intake.check_fields(KINDS["payment"], fields) == fields
     intake.check_instant(10_000, 5_000)
     with pytest.raises(refusals.EventIsFromTheFuture):
         intake.check_instant(10_001, 5_000)

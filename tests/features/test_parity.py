@@ -172,7 +172,7 @@ def test_published_transactions_are_card_payments_in_their_order(tmp_path: Path)
     assert replay.events["id"].to_list() == [str(n) for n in range(40)]
     assert replay.events["hour"].to_list() == [n % 24 for n in range(40)]
     assert replay.events.row(7, named=True) | {"sequence": 0} == {
-        "kind": "card_payment", "id": "7", "at_ms": 1522825200000, "sequence": 0,
+        "kind": "payment", "id": "7", "at_ms": 1522825200000, "sequence": 0,
         "customer": "1", "terminal": "1", "amount_minor": 107,
         "hour": 7, "is_night": False, "is_weekend": False, "customer_hour": "1|7",
     }  # fmt: skip
@@ -188,7 +188,7 @@ def test_published_transactions_are_card_payments_in_their_order(tmp_path: Path)
     reasons = {lack.name: lack.en for lack in found.not_fed}
     assert len(reasons) + len(found.features) == len(CATALOGUE)
     assert reasons["customer_log_in_time_since"] == "no event log_in"
-    assert reasons["customer_merchant_distinct_1d"] == "no merchant in card_payment"
+    assert reasons["customer_merchant_distinct_1d"] == "no merchant in payment"
     assert reasons["customer_online_payment_share_7d"].startswith("its part customer_online")
 
 

@@ -61,8 +61,8 @@ def test_a_declined_payment_is_two_events_of_one_id() -> None:
     content = json.dumps({"payment": payment, "card": "c", "amount_minor": 5, "reason": "poor"})
     made = facts.drafts("simulation.CardPaymentDeclined@1", AT, content)
     assert [(draft.kind, draft.id) for draft in made] == [
-        ("card_payment", payment),
-        ("card_decline", payment),
+        ("payment", payment),
+        ("payment_decline", payment),
     ]
     assert isinstance(made[0], facts.Draft)
     assert "reason" not in made[0].fields
@@ -73,7 +73,7 @@ def test_a_declined_payment_is_two_events_of_one_id() -> None:
 def test_labels_come_from_reports_and_from_the_closing_of_cases() -> None:
     content = {"payment": "p1", "customer": "c1", "is_fraud": True}
     (label,) = facts.drafts("simulation.CardPaymentReported@1", AT, json.dumps(content))
-    assert label == facts.LabelDraft("card_payment", "p1", AT_MS, "is_fraud", 1, "c1")
+    assert label == facts.LabelDraft("payment", "p1", AT_MS, "is_fraud", 1, "c1")
     closed = {"case": "k", "event_kind": "withdrawal", "event_id": "w1", "label_field": "is_fraud",
               "label_value": 0, "known_at_ms": AT_MS - 5, "about": "customer:c1"}  # fmt: skip
     (label,) = facts.drafts("cases.CaseClosed@1", AT, json.dumps(closed))
@@ -126,7 +126,7 @@ def test_a_profile_at_any_past_instant_is_what_an_event_there_would_see(seed: in
 
 
 def test_a_profile_tells_how_fresh_it_is() -> None:
-    paid = Event("card_payment", "1", AT_MS, 0, {"customer": "c", "amount_minor": 500})
+    paid = Event("payment", "1", AT_MS, 0, {"customer": "c", "amount_minor": 500})
     found = {
         each.feature.name: each
         for each in profile(Kept([paid]), "customer", "c", AT + timedelta(days=2)).features
@@ -233,7 +233,7 @@ def test_the_routes(app: FastAPI) -> None:
     assert cards.json()["items"][0]["sentence"].endswith("。")
     apart = get(app, "/v1/features/profiles/card/c1")
     assert (apart.status_code, apart.json()["code"]) == (503, "history_is_not_connected")
-    paid = Event("card_payment", "1", AT_MS, 0, {"card": "c1", "amount_minor": 500})
+    paid = Event("payment", "1", AT_MS, 0, {"card": "c1", "amount_minor": 500})
     app.state.features_history = Kept([paid])
     then = (AT + timedelta(hours=2)).isoformat().replace("+00:00", "Z")
     found = get(app, f"/v1/features/profiles/card/c1?at={then}").json()

@@ -265,7 +265,7 @@ class Platform:
                 self.reported += body["reports"]
                 return {}
             case ["decisions"]:
-                assert query["scene"] == ["card_payment"]
+                assert query["scene"] == ["payment"]
                 last = int(query.get("cursor", [str(len(self.decided))])[0])
                 first = max(0, last - int(query["limit"][0]))
                 page = self.decided[first:last][::-1]
@@ -288,7 +288,7 @@ class Platform:
         raise AssertionError(name)
 
     def decide(self, payment: Mapping[str, Any]) -> str:
-        outcome = self.judge("card_payment", payment)
+        outcome = self.judge("payment", payment)
         at_ms = int(datetime.fromisoformat(payment["at"]).timestamp() * 1_000)
         event = {"id": payment["id"], "at_ms": at_ms}
         reasons = () if outcome == "approve" else ("too_many_payments",)

@@ -189,7 +189,7 @@ class Town:
         return DecisionOut(
             id=str(self._id(500_000 + n)),
             at=self.began + timedelta(seconds=40 * n),
-            scene=("card_payment", "card_payment", "log_in", "withdrawal")[n % 4],
+            scene=("payment", "payment", "log_in", "withdrawal")[n % 4],
             outcome=outcome,
             score=n * 37 % 1000 if n % 9 else None,
             reasons=[] if outcome == "approve" else list(REASONS[: 1 + n % 2]),
@@ -231,7 +231,7 @@ class Town:
             amount_minor=amount,
             amount=decimal_text(amount, exponent),
             kind=kind,
-            cause=("no_policy@0", "contract.card_payment@3")[n % 5 == 0],
+            cause=("no_policy@0", "contract.payment@3")[n % 5 == 0],
         )
 
     def _balances(self) -> tuple[BalanceOut, ...]:

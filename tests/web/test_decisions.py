@@ -24,7 +24,7 @@ from tests.decisions.test_gate import serving
 from tests.decisions.test_owner import body
 from tests.web.fixture import serve_platform
 
-PATH = "/v1/decisions/card_payment"
+PATH = "/v1/decisions/payment"
 
 
 @dataclass
@@ -103,7 +103,7 @@ def test_the_edge_is_the_same_as_that_of_every_route(house: House) -> None:
     assert 'method="POST",route="/v1/decisions/{scene}",status="200"' in counted.replace(" ", "")
 
 
-SCENES = ("Tea", "tea", "card_payment%0d%0aX-Y:%20z", "%2e%2e", "a%20b", "x" * 41, "茶", "1")
+SCENES = ("Tea", "tea", "payment%0d%0aX-Y:%20z", "%2e%2e", "a%20b", "x" * 41, "茶", "1")
 
 
 def test_no_scene_gets_into_the_request_to_the_owner(house: House) -> None:
@@ -129,7 +129,7 @@ def test_a_refusal_of_the_owner_is_told_like_one_of_ours(house: House) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
         problem = answer.json()
         assert problem["code"] == "event_id_was_used"
-        assert problem["facts"] == {"id": "p1", "scene": "card_payment"}
+        assert problem["facts"] == {"id": "p1", "scene": "payment"}
         assert problem["type"] == "/problems/event_id_was_used"
     assert told["en"].json()["title"].startswith("The event id p1")
     assert told["zh-CN"].json()["title"].startswith("事件编号 p1")

@@ -78,7 +78,7 @@ class NoPolicyGate:
     Examples
     --------
     >>> from datetime import UTC
-    >>> NoPolicyGate().ask("card_payment", {}, datetime(2026, 1, 1, tzinfo=UTC)).cause
+    >>> NoPolicyGate().ask("payment", {}, datetime(2026, 1, 1, tzinfo=UTC)).cause
     'no_policy@0'
     """
 

@@ -262,7 +262,7 @@ def _past(
     loss, seed, mature_days = how
     reads = {*tested.reads, *(other.reads if other is not None else ())}
     if data is not None:
-        if tested.scene != "card_payment":
+        if tested.scene != "payment":
             raise DataIsOfAnotherScene(scene=tested.scene)
         if find_spec("polars") is None:
             raise ColumnsAreMissing

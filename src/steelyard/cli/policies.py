@@ -33,7 +33,7 @@ app = typer.Typer(
 )
 
 _MOST_SHARE = 100
-Scene = Annotated[str, typer.Argument(help="card_payment, log_in, withdrawal ...")]
+Scene = Annotated[str, typer.Argument(help="payment, log_in, withdrawal ...")]
 Name = Annotated[str, typer.Argument(help="scene@version")]
 Rule = Annotated[str, typer.Argument(help="node/row, as decisions show it in their trace")]
 Approved = Annotated[UUID | None, typer.Option("--approval", help="that another person gave")]

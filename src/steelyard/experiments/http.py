@@ -92,7 +92,7 @@ class DraftIn(BodyIn):
                     {"name": "policy_8", "weight_bp": 1000},
                 ],
                 "metrics": [{"name": "charged_back", "kind": "proportion", "better": "lower"}],
-                "layer": "card_payment",
+                "layer": "payment",
             }
         }
     )

@@ -21,6 +21,7 @@ from steelyard.events import PostgresFactLog, operation
 from steelyard.features import KINDS
 from steelyard.ledger import GroupCommit
 from steelyard.parties import HttpIdentityProvider, IdentityProvider, RequestVerifier
+from steelyard.payments import channel_desk, paying
 
 if TYPE_CHECKING:
     from steelyard.credit import bureau, messages
@@ -100,6 +101,8 @@ class SteelyardPlatform:
     message_gateway : sends messages; None where `STEELYARD_MESSAGE_GATEWAY` names none
     ledger_queue : the hot path into the books, by group commit
     decision_owner : asks the process that decides
+    channels : channels by their codes
+    paying : pays orders through them
     """
 
     settings: Settings
@@ -112,6 +115,8 @@ class SteelyardPlatform:
     message_gateway: messages.MessageGateway | None
     ledger_queue: GroupCommit
     decision_owner: asking.OwnerClient
+    channels: channel_desk.ChannelDesk
+    paying: paying.Paying
 
 
 @contextmanager
@@ -142,17 +147,21 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
             stack.callback(message_gateway.close)
         decision_owner = asking.OwnerClient(database)
         stack.callback(decision_owner.close)
+        gate = _gate(decision_owner, database)
+        channels = channel_desk.ChannelDesk(database, keyring)
         yield SteelyardPlatform(
             settings=settings,
             database=database,
             keyring=keyring,
-            gate=_gate(decision_owner, database),
+            gate=gate,
             verifier=RequestVerifier(database, keyring, settings),
             identity_provider=provider,
             credit_bureau=credit_bureau,
             message_gateway=message_gateway,
             ledger_queue=stack.enter_context(GroupCommit(database)),
             decision_owner=decision_owner,
+            channels=channels,
+            paying=paying.Paying(database, gate, channels, paying.first_open(channels)),
         )
 
 

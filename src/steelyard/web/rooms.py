@@ -14,6 +14,7 @@ from steelyard import (
     imports,
     ledger,
     parties,
+    payments,
     simulation,
 )
 from steelyard.web import upkeep
@@ -29,6 +30,7 @@ ROOMS = (
     cases,
     experiments,
     decisions,
+    payments,
     credit,
     simulation,
     imports,
@@ -36,6 +38,7 @@ ROOMS = (
 LOADED = (
     simulation.cards,
     simulation.reports,
+    payments.facts,
     credit.facts,
     credit.close_facts,
     credit.outside_facts,
@@ -58,6 +61,8 @@ JOBS = (
     decisions.upkeep.ask_shadows,
     decisions.upkeep.observe_challenges,
     decisions.upkeep.close_overdue,
+    payments.upkeep.end_orders,
+    payments.upkeep.ask_channels,
     credit.upkeep.close_days,
     credit.origination_upkeep.expire_applications,
     credit.bureau.poll_bureau,
@@ -96,6 +101,7 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.features.http import router as of_features
     from steelyard.ledger.http import router as of_ledger
     from steelyard.parties.http import router as of_parties
+    from steelyard.payments.http import order_router as of_orders
     from steelyard.simulation.http import router as of_simulation
 
     return (
@@ -111,6 +117,7 @@ def routers() -> tuple[APIRouter, ...]:
         of_features,
         of_cases,
         of_experiments,
+        of_orders,
         of_loans,
         of_day_close,
         of_originations,

@@ -45,7 +45,7 @@ class Assumed:
 
 
 COSTS: Mapping[str, Costs] = {
-    "card_payment": Costs(2_000, 150, 3_000, 9_000),
+    "payment": Costs(2_000, 150, 3_000, 9_000),
     "log_in": Costs(5_000, 0, 2_000, 9_000),
     # A good loan declined loses its margin.
     "loan_application": Costs(0, 800, 10_000, 6_000),

@@ -74,7 +74,7 @@ class LossRule:
 
 
 LOSSES: Mapping[str, LossRule] = {
-    "card_payment": LossRule("amount_minor"),
+    "payment": LossRule("amount_minor"),
     "withdrawal": LossRule("amount_minor"),
     # What is recovered of a loan that defaults is taken as two fifths.
     "loan_application": LossRule("amount_minor", 6_000),

@@ -44,7 +44,7 @@ def delivered(name: str) -> bool:
 
 
 def find_policy(name: str, scene: str | None = None) -> CompiledPolicy:
-    """Return the policy of a name (`card_payment`, `policy.card_payment@1`) or of a file.
+    """Return the policy of a name (`payment`, `policy.payment@1`) or of a file.
 
     Parameters
     ----------

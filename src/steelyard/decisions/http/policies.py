@@ -22,7 +22,7 @@ Reads = Annotated[Read, reading("decisions.read")]
 Drafts = Annotated[Write, writing("decisions.draft")]
 Stops = Annotated[Write, writing("decisions.stop")]
 Scene = Annotated[
-    str, Path(pattern=r"^[a-z][a-z0-9_]{0,59}$", description="scene", examples=["card_payment"])
+    str, Path(pattern=r"^[a-z][a-z0-9_]{0,59}$", description="scene", examples=["payment"])
 ]
 Version = Annotated[int, Path(description="version of the policy", ge=1, lt=2**31)]
 

@@ -22,7 +22,7 @@ and walking past a hundred of them costs twice what forwarding a question does."
 
 Reads = Annotated[Read, reading("decisions.read")]
 Asks = Annotated[Read, reading("decisions.ask")]
-Scene = Annotated[str, Path(pattern=SCENE, description="scene", examples=["card_payment"])]
+Scene = Annotated[str, Path(pattern=SCENE, description="scene", examples=["payment"])]
 Word = Annotated[str, Query(max_length=200)]
 
 _QUESTION: dict[str, Any] = {

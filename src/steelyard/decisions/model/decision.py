@@ -53,7 +53,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    scene : `card_payment`, `log_in`, ...
+    scene : `payment`, `log_in`, ...
     id : of the event, chosen by the caller; the same id is the same question
     at_ms : event time, milliseconds since 1970
     fields : of the event

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from math import isfinite
 from typing import Any
 
+from steelyard.features.catalogue import kind_first
 from steelyard.kernel import Refusal, RefusalKind
 
 FIELD = "field"
@@ -83,13 +84,18 @@ def known_definitions(features: Mapping[str, object]) -> dict[str, str]:
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return {
-            one.name: _plain(getattr(value, one.name))
+            one.name: _plain(_named(one.name, getattr(value, one.name)))
             for one in fields(value)
             if one.name not in _TEXTS
         }
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
     return value
+
+
+def _named(field: str, value: Any) -> Any:
+    """Return kinds by their first words: another word for a kind is no other definition."""
+    return tuple(map(kind_first, value)) if field == "kinds" else value
 
 
 @dataclass(frozen=True, slots=True)

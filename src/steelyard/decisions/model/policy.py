@@ -37,6 +37,7 @@ from steelyard.decisions.model.expression.tree import (
 )
 from steelyard.decisions.model.reasons import REASONS
 from steelyard.features import CATALOGUE, KINDS
+from steelyard.features.catalogue import kind_now
 from steelyard.kernel import Refusal, RefusalKind
 
 FLAGS = frozenset({"event_is_late", "event_is_too_late"})
@@ -204,7 +205,7 @@ def make_policy(
     document = parse_document(source)
     compiled = compile_document(document, kinds)
     cause = f"policy.{name}@{version}"
-    kind = KINDS[scene]
+    kind = KINDS[kind_now(scene)]
     fields = {one for one in kind.fields if one not in kind.labels}
     features = {one for one, feature in CATALOGUE.items() if feature.entity in kind.entities}
     versions = {"document": document.hash}
@@ -298,7 +299,7 @@ def check_policy(policy: CompiledPolicy, examples: Sequence[Example]) -> tuple[s
     """
     wrong = [*_wrongly_said(policy)]
     known = {
-        *KINDS[policy.scene].fields,
+        *KINDS[kind_now(policy.scene)].fields,
         *policy.reads,
         *FLAGS,
         *(LISTED + x for x in policy.lists),

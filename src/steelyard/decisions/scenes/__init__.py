@@ -20,7 +20,7 @@ from steelyard.decisions.nodes import node_kinds
 __all__ = ["delivered_examples", "delivered_policies", "delivered_source"]
 
 _DELIVERED = {
-    "card_payment": (1, Fails.OPEN),
+    "payment": (2, Fails.OPEN),
     "log_in": (1, Fails.OPEN),
     "loan_application": (1, Fails.CLOSED),
     "withdrawal": (1, Fails.CLOSED),

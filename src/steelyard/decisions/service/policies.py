@@ -54,6 +54,7 @@ from steelyard.decisions.store import shadows as shadow_table
 from steelyard.decisions.store.policies import Promotion, Stand
 from steelyard.experiments import designs
 from steelyard.features import KINDS
+from steelyard.features.catalogue import kind_first
 from steelyard.kernel import Page, decode_cursor, encode_cursor
 from steelyard.parties import approvals
 
@@ -81,7 +82,8 @@ def load_roster(connection: sa.Connection) -> Roster:
     """
     version = table.roster_version(connection)
     lists = list_table.every_entry(connection)
-    stands = table.stands(connection)
+    # Of a scene that has another name now only the log knows; nobody asks under it any more.
+    stands = [one for one in table.stands(connection) if one.scene in KINDS]
     if not stands:
         return Roster(version, Roster.delivered().standings, lists)
     shadows = shadow_table.running(connection)
@@ -182,6 +184,7 @@ def install_delivered(unit: UnitOfWork) -> tuple[str, ...]:
     """Commit the delivered policy of each scene that has none, and put it in force.
 
     A scene that has versions is left as it is: what a release delivers anew is drafted by people.
+    Where people put a version in force while the scene had another name, that one goes on.
 
     Returns
     -------
@@ -195,16 +198,26 @@ def install_delivered(unit: UnitOfWork) -> tuple[str, ...]:
             continue
         source, examples = delivered_source(scene)
         content = Content(source, policy.fails, examples, DEFAULT_BUDGET, "Delivered.")
-        checked = check_content(
-            scene, content, version=policy.version, kinds=_kinds(unit.connection)
-        )
+        version, cause = policy.version, "delivered"
+        chosen = _chosen_before(unit.connection, scene)
+        if chosen is not None:
+            content, version, cause = chosen.content, chosen.version + 1, chosen.cause
+        checked = check_content(scene, content, version=version, kinds=_kinds(unit.connection))
         assert checked.policy is not None, checked.errors
         _commit(unit, scene, content, checked.policy, checked)
-        _put_in_force(
-            unit, Stand(scene, policy.version), before=None, how=How.INSTALL, cause="delivered"
-        )
+        _put_in_force(unit, Stand(scene, version), before=None, how=How.INSTALL, cause=cause)
         done.append(scene)
     return tuple(done)
+
+
+def _chosen_before(connection: sa.Connection, scene: str) -> Committed | None:
+    """Return what people put in force while the scene had its first name; None: nobody did."""
+    stand = table.find_stand(connection, kind_first(scene))
+    if stand is None or stand.scene == scene:
+        return None
+    made = table.promotions(connection, stand.scene, limit=1)
+    is_delivered = not made or made[0].how is How.INSTALL
+    return None if is_delivered else read_version(connection, stand.scene, stand.active)
 
 
 def draft_policy(unit: UnitOfWork, scene: str, content: Content) -> Draft:

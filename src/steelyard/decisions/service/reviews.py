@@ -42,6 +42,7 @@ from steelyard.decisions.service.proof import PolicyIsUnknown
 from steelyard.decisions.store import reviews as store
 from steelyard.decisions.store.reviews import Reviewed, Waiting
 from steelyard.features import KINDS
+from steelyard.features.catalogue import kind_now
 from steelyard.kernel import Refusal, RefusalKind
 
 __all__ = [
@@ -179,7 +180,7 @@ def _subject(decision: Decision) -> str:
 def _label(decision: Decision) -> tuple[str, EventRef | None]:
     """Return the label that a review of the scene proves, and the event it is about."""
     asked = decision.asked
-    kind = KINDS.get(asked.scene)
+    kind = KINDS.get(kind_now(asked.scene))
     for field in REVIEWS:
         if kind is not None and field in kind.labels:
             return field, EventRef(asked.scene, asked.id)

@@ -12,6 +12,7 @@ import psycopg
 import sqlalchemy as sa
 
 from steelyard.decisions.model.decision import Asked
+from steelyard.features.catalogue import kind_first, kind_now
 
 _STEP = 2_000
 
@@ -111,10 +112,11 @@ def insert(connection: sa.Connection, tellings: Sequence[Telling]) -> None:
             "INSERT INTO decisions.told (position, what, kind, event_id, at_ms, content)"
             " SELECT t.position, t.what, t.kind, t.event_id, t.at_ms, t.content FROM unnest("
             " CAST(:positions AS bigint[]), CAST(:whats AS text[]), CAST(:kinds AS text[]),"
-            " CAST(:ids AS text[]), CAST(:ats AS bigint[]), CAST(:contents AS jsonb[]))"
-            " WITH ORDINALITY AS t (position, what, kind, event_id, at_ms, content, nth)"
+            " CAST(:ids AS text[]), CAST(:ats AS bigint[]), CAST(:contents AS jsonb[]),"
+            " CAST(:firsts AS text[]))"
+            " WITH ORDINALITY AS t (position, what, kind, event_id, at_ms, content, first, nth)"
             " WHERE t.what = 'label' OR NOT EXISTS (SELECT FROM decisions.log l"
-            " WHERE l.scene = t.kind AND l.asked = t.event_id)"
+            " WHERE l.scene IN (t.kind, t.first) AND l.asked = t.event_id)"
             " ORDER BY t.nth ON CONFLICT DO NOTHING"
         ),
         {
@@ -123,6 +125,7 @@ def insert(connection: sa.Connection, tellings: Sequence[Telling]) -> None:
             "kinds": kinds,
             "ids": ids,
             "ats": ats,
+            "firsts": [kind_first(kind) for kind in kinds],
             "contents": [msgspec.json.encode(one).decode() for one in contents],
         },
     )
@@ -140,7 +143,7 @@ def read_told(
         ),
         {"shard": shard, "after": after, "n": limit},
     )
-    return [Told(*row) for row in rows]
+    return [_told(row) for row in rows]
 
 
 class News(NamedTuple):
@@ -172,9 +175,9 @@ def was_folded(connection: sa.Connection, shard: int, kind: str, event_id: str) 
     found = connection.execute(
         sa.text(
             "SELECT EXISTS (SELECT FROM decisions.heard WHERE shard = :shard AND what = 'event'"
-            " AND kind = :kind AND event_id = :id)"
+            " AND kind IN (:kind, :first) AND event_id = :id)"
         ),
-        {"shard": shard, "kind": kind, "id": event_id},
+        {"shard": shard, "kind": kind, "first": kind_first(kind), "id": event_id},
     )
     return bool(found.scalar_one())
 
@@ -237,12 +240,21 @@ _HEARD = (
 
 
 def _heard_fold(row: sa.Row[Any]) -> Fold:
-    return Fold(row.fold_seq, None, Told(*tuple(row)[2:]), row.is_too_late)
+    return Fold(row.fold_seq, None, _told(tuple(row)[2:]), row.is_too_late)
+
+
+def _told(row: Sequence[Any]) -> Told:
+    """Return what was told, its kind by the word of today; what is stored keeps its own."""
+    told = Told(*row)
+    return told._replace(kind=kind_now(told.kind))
 
 
 def _asked_fold(row: sa.Row[Any]) -> Fold:
     recorded = _RECORDED.decode(bytes(row.record))
-    return Fold(row.fold_seq, recorded.asked, None, recorded.is_too_late)
+    asked = recorded.asked
+    if kind_now(asked.scene) != asked.scene:
+        asked = msgspec.structs.replace(asked, scene=kind_now(asked.scene))
+    return Fold(row.fold_seq, asked, None, recorded.is_too_late)
 
 
 def _pages(
@@ -354,8 +366,8 @@ def labels_of(
         {
             "shard": shard,
             "up_to": up_to,
-            "kinds": [kind for kind, _ in events],
-            "ids": [id for _, id in events],
+            "kinds": [name(kind) for name in (kind_now, kind_first) for kind, _ in events],
+            "ids": [id for _, id in events] * 2,
         },
     )
     return [_heard_fold(row) for row in rows]

@@ -29,7 +29,7 @@ from steelyard.kernel import Refusal, RefusalKind
 Progress = Callable[[str, int, int], None]
 Floats = NDArray[np.float64]
 
-KIND = "card_payment"
+KIND = "payment"
 FIELDS = ("amount_minor", "is_weekend", "is_night")
 PUBLISHED_INPUTS = (
     *FIELDS,

@@ -14,6 +14,7 @@ from steelyard.features.catalogue import credit, loans, log_ins, payments, withd
 from steelyard.features.catalogue.derived import complete
 from steelyard.features.catalogue.exported import export
 from steelyard.features.catalogue.kinds import KINDS as _KINDS
+from steelyard.features.catalogue.kinds import kind_first, kind_now
 from steelyard.features.model.definition import Aggregate, Feature
 from steelyard.features.model.event import EventKind, FieldType, Label
 
@@ -28,6 +29,8 @@ __all__ = [
     "Label",
     "complete",
     "export",
+    "kind_first",
+    "kind_now",
 ]
 
 

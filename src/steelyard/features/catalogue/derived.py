@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from steelyard.features.catalogue.kinds import KINDS
+from steelyard.features.catalogue.kinds import KINDS, kind_now
 from steelyard.features.model.definition import DAY, HOUR
 from steelyard.features.model.event import Value
 
@@ -43,7 +43,7 @@ def complete(
         # 1970-01-01 was a Thursday.
         "is_weekend": (local // DAY + 3) % 7 >= 5,
     }
-    for pair, first, second in _PAIRS[kind]:
+    for pair, first, second in _PAIRS[kind_now(kind)]:
         one, other = made.get(first), made.get(second)
         missing = one is None or other is None
         made[pair] = None if missing else f"{one}{SEPARATOR}{other}"

@@ -33,31 +33,31 @@ def _by_name(kinds: Iterable[EventKind]) -> dict[str, EventKind]:
 
 KINDS = _by_name([
     _kind(
-        "card_payment",
+        "payment",
         "customer card account device ip merchant terminal payee "
         "customer_merchant customer_device customer_hour",
-        "currency country industry",
+        "currency country industry method scenario",
         numbers="amount_minor",
         flags="is_online",
         labels="is_fraud",
-        en="A card payment is asked for.",
-        zh="请求一笔刷卡付款。",
+        en="A payment is asked for.",
+        zh="请求一笔付款。",
     ),
     _kind(
-        "card_decline",
+        "payment_decline",
         "customer card account device ip merchant terminal",
-        "currency reason",
+        "currency reason method",
         numbers="amount_minor",
-        en="A card payment was declined.",
-        zh="一笔刷卡付款被拒绝。",
+        en="A payment was declined.",
+        zh="一笔付款被拒绝。",
     ),
     _kind(
-        "card_refund",
+        "payment_refund",
         "customer card account merchant",
-        "currency payment",
+        "currency payment method",
         numbers="amount_minor",
-        en="A merchant gave back a card payment.",
-        zh="商户退回一笔刷卡付款。",
+        en="A merchant gave back a payment, or a part of it.",
+        zh="商户退回一笔付款，或其中一部分。",
     ),
     _kind(
         "log_in",
@@ -121,3 +121,35 @@ KINDS = _by_name([
     ),
 ])  # fmt: skip
 """Every kind by name."""
+
+EARLIER = {
+    "card_payment": "payment",
+    "card_decline": "payment_decline",
+    "card_refund": "payment_refund",
+}
+"""What a kind was called before: logs that are never rewritten still have these words."""
+
+
+def kind_now(name: str) -> str:
+    """Return what a kind is called now, of a word that was stored.
+
+    Examples
+    --------
+    >>> kind_now("card_payment"), kind_now("log_in")
+    ('payment', 'log_in')
+    """
+    return EARLIER.get(name, name)
+
+
+def kind_first(name: str) -> str:
+    """Return the first word for a kind; what is hashed has that one, a new word changes nothing.
+
+    Examples
+    --------
+    >>> kind_first("payment"), kind_first("log_in")
+    ('card_payment', 'log_in')
+    """
+    return _FIRST.get(name, name)
+
+
+_FIRST = {now: first for first, now in EARLIER.items()}

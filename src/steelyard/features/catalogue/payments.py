@@ -1,4 +1,4 @@
-"""Card payments: velocity, habits, baselines, terminals and merchants, card testing."""
+"""Payments: velocity, habits, baselines, terminals and merchants, card testing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from steelyard.features.catalogue.words import Family, below, is_, shares
 from steelyard.features.model.definition import Aggregate, Feature
 
 _A = Aggregate
-_PAYMENT = ("card_payment",)
-_DECLINE = ("card_decline",)
-_REFUND = ("card_refund",)
+_PAYMENT = ("payment",)
+_DECLINE = ("payment_decline",)
+_REFUND = ("payment_refund",)
 SMALL_MINOR = 500
 """Payments below this are what stolen cards are tried out with."""
 
@@ -18,52 +18,48 @@ def _customer() -> list[Feature]:
     prior = Family("customer", _PAYMENT, "payment", before=True)
     night = Family("customer", _PAYMENT, "night_payment", where=is_("is_night", True))
     online = Family("customer", _PAYMENT, "online_payment", where=is_("is_online", True))
-    counts = pays.each(_A.COUNT, "1h 1d 7d 30d", ("Card payments of the customer", "客户刷卡笔数"))
+    counts = pays.each(_A.COUNT, "1h 1d 7d 30d", ("Payments of the customer", "客户付款笔数"))
     sums = pays.each(
         _A.SUM,
         "1h 1d 7d 30d",
-        ("Amount of the customer's card payments", "客户刷卡金额"),
+        ("Amount of the customer's payments", "客户付款金额"),
         "amount_minor",
     )
-    nights = night.each(
-        _A.COUNT, "30d", ("Card payments of the customer at night", "客户夜间刷卡笔数")
-    )
-    onlines = online.each(
-        _A.COUNT, "7d", ("Online card payments of the customer", "客户线上刷卡笔数")
-    )
+    nights = night.each(_A.COUNT, "30d", ("Payments of the customer at night", "客户夜间付款笔数"))
+    onlines = online.each(_A.COUNT, "7d", ("Online payments of the customer", "客户线上付款笔数"))
     return [
         *counts,
         *sums,
         *pays.each(
             _A.MEAN,
             "1d 7d 30d",
-            ("Mean card payment of the customer", "客户笔均刷卡金额"),
+            ("Mean payment of the customer", "客户笔均付款金额"),
             "amount_minor",
         ),
         *pays.each(
             _A.MIN,
             "7d",
-            ("Smallest card payment of the customer", "客户最小单笔刷卡金额"),
+            ("Smallest payment of the customer", "客户最小单笔付款金额"),
             "amount_minor",
         ),
         *pays.each(
             _A.STD,
             "30d",
-            ("Deviation of the customer's card payments", "客户刷卡金额标准差"),
+            ("Deviation of the customer's payments", "客户付款金额标准差"),
             "amount_minor",
         ),
         *prior.each(
             _A.MAX,
             "30d",
-            ("Largest earlier card payment of the customer", "客户此前最大单笔刷卡金额"),
+            ("Largest earlier payment of the customer", "客户此前最大单笔付款金额"),
             "amount_minor",
         ),
         *prior.each(
             _A.ZSCORE,
             "30d",
             (
-                "This amount against the customer's own card payments, in deviations",
-                "本笔金额相对客户自身刷卡的偏离倍数",
+                "This amount against the customer's own payments, in deviations",
+                "本笔金额相对客户自身付款的偏离倍数",
             ),
             "amount_minor",
         ),
@@ -78,14 +74,14 @@ def _customer() -> list[Feature]:
         ),
         *nights,
         *shares(
-            "night_payment_share", nights, counts[3:], ("Share of night payments", "夜间刷卡占比")
+            "night_payment_share", nights, counts[3:], ("Share of night payments", "夜间付款占比")
         ),
         *onlines,
         *shares(
             "online_payment_share",
             onlines,
             counts[2:3],
-            ("Share of online payments", "线上刷卡占比"),
+            ("Share of online payments", "线上付款占比"),
         ),
         *shares(
             "payment_share_of_30d",
@@ -97,7 +93,7 @@ def _customer() -> list[Feature]:
             _A.DISTINCT, "1d 7d", ("Merchants the customer paid", "客户付款商户数"), "merchant"
         ),
         *Family("customer", _PAYMENT, "terminal").each(
-            _A.DISTINCT, "1d", ("Terminals the customer paid at", "客户刷卡终端数"), "terminal"
+            _A.DISTINCT, "1d", ("Terminals the customer paid at", "客户付款终端数"), "terminal"
         ),
         *Family("customer", _PAYMENT, "payment_device").each(
             _A.DISTINCT, "30d", ("Devices the customer paid with", "客户付款设备数"), "device"
@@ -115,20 +111,20 @@ def _customer() -> list[Feature]:
         ),
         prior.ever(
             _A.TIME_SINCE,
-            ("Milliseconds since the customer's payment before this", "距客户上一笔刷卡毫秒数"),
+            ("Milliseconds since the customer's payment before this", "距客户上一笔付款毫秒数"),
         ),
         pays.ever(
             _A.FIRST_SEEN,
-            ("Milliseconds since the customer's first card payment", "距客户首笔刷卡毫秒数"),
+            ("Milliseconds since the customer's first payment", "距客户首笔付款毫秒数"),
         ),
         *Family("customer", _PAYMENT, "fraud").each(
             _A.SUM,
             "90d",
-            ("Card payments of the customer known as fraud", "客户已知欺诈刷卡笔数"),
+            ("Payments of the customer known as fraud", "客户已知欺诈付款笔数"),
             "is_fraud",
         ),
         *Family("customer", _DECLINE, "decline").each(
-            _A.COUNT, "1h 1d", ("Declined card payments of the customer", "客户被拒刷卡笔数")
+            _A.COUNT, "1h 1d", ("Declined payments of the customer", "客户被拒付款笔数")
         ),
         *Family("customer", _REFUND, "refund").each(
             _A.COUNT, "30d", ("Refunds to the customer", "客户退款笔数")
@@ -188,7 +184,7 @@ def _instruments() -> list[Feature]:
         *card.each(_A.COUNT, "10m 1h 1d", ("Payments with the card", "卡片付款笔数")),
         *card.each(_A.SUM, "1h 1d", ("Amount paid with the card", "卡片付款金额"), "amount_minor"),
         *Family("card", _PAYMENT, "terminal").each(
-            _A.DISTINCT, "1h", ("Terminals the card was shown at", "卡片刷卡终端数"), "terminal"
+            _A.DISTINCT, "1h", ("Terminals the card was shown at", "卡片付款终端数"), "terminal"
         ),
         *Family("card", _PAYMENT, "country").each(
             _A.DISTINCT,
@@ -207,13 +203,13 @@ def _instruments() -> list[Feature]:
             _A.COUNT, "1h", ("Declined payments with the card", "卡片被拒笔数")
         ),
         *Family("account", _PAYMENT, "payment").each(
-            _A.SUM, "1d", ("Amount paid by card from the account", "账户刷卡金额"), "amount_minor"
+            _A.SUM, "1d", ("Amount paid from the account", "账户付款金额"), "amount_minor"
         ),
-        *device.each(_A.COUNT, "1h", ("Card payments from the device", "设备付款笔数")),
+        *device.each(_A.COUNT, "1h", ("Payments from the device", "设备付款笔数")),
         *Family("device", _PAYMENT, "card").each(
             _A.DISTINCT, "1d", ("Cards used from the device", "设备使用卡片数"), "card"
         ),
-        *Family("device", ("card_payment", "log_in"), "customer").each(
+        *Family("device", ("payment", "log_in"), "customer").each(
             _A.DISTINCT,
             "7d",
             ("Customers who paid or signed in from the device", "设备付款或登录客户数"),
@@ -223,7 +219,7 @@ def _instruments() -> list[Feature]:
             _A.FIRST_SEEN, ("Milliseconds since the device first paid", "距设备首次付款毫秒数")
         ),
         *Family("ip", _PAYMENT, "payment").each(
-            _A.COUNT, "10m", ("Card payments from the address", "同一 IP 付款笔数")
+            _A.COUNT, "10m", ("Payments from the address", "同一 IP 付款笔数")
         ),
         *Family("ip", _PAYMENT, "card").each(
             _A.DISTINCT, "1h", ("Cards used from the address", "同一 IP 使用卡片数"), "card"
@@ -231,7 +227,7 @@ def _instruments() -> list[Feature]:
         *Family("payee", _PAYMENT, "customer").each(
             _A.DISTINCT,
             "7d",
-            ("Customers who paid the payee by card", "收款方刷卡客户数"),
+            ("Customers who paid the payee", "收款方付款客户数"),
             "customer",
         ),
     ]

@@ -44,7 +44,7 @@ class EventKind:
 
     Attributes
     ----------
-    name : `card_payment`, `log_in`, ...
+    name : `payment`, `log_in`, ...
     fields : type of each field, labels included; those named in `entities` key the state
     entities : text fields that name an entity (`customer`, `card`, `device`, ...)
     labels : fields that are not known when the event happens, but told later by a `Label`; an

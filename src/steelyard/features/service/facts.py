@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from steelyard.features.catalogue import KINDS, complete
+from steelyard.features.catalogue import KINDS, complete, kind_now
 from steelyard.features.model.event import Event, Label, Value
 
 Payload = Mapping[str, Any]
@@ -97,13 +97,13 @@ def _lateness(payload: Payload) -> dict[str, Value]:
 
 
 _READERS: Mapping[str, tuple[tuple[str, str, _Fields], ...]] = {
-    "simulation.CardPaymentMade@1": (("card_payment", "payment", _payment),),
+    "simulation.CardPaymentMade@1": (("payment", "payment", _payment),),
     # It was asked for, and it was declined: two events.
     "simulation.CardPaymentDeclined@1": (
-        ("card_payment", "payment", _payment),
-        ("card_decline", "payment", _decline),
+        ("payment", "payment", _payment),
+        ("payment_decline", "payment", _decline),
     ),
-    "simulation.CardPaymentRefunded@1": (("card_refund", "refund", _refund),),
+    "simulation.CardPaymentRefunded@1": (("payment_refund", "refund", _refund),),
     "parties.SessionOpened@1": (("log_in", "session", _log_in),),
     "parties.CustomerRegistered@1": (("sign_up", "party", _sign_up),),
     # A loan has many of both: its own number, or the day, tells them apart.
@@ -114,7 +114,7 @@ _READERS: Mapping[str, tuple[tuple[str, str, _Fields], ...]] = {
 
 def _closed(payload: Payload, at_ms: int) -> LabelDraft | None:
     """Return the label that the closing of a case proves; what is no label of its kind is none."""
-    kind = KINDS.get(payload.get("event_kind") or "")
+    kind = KINDS.get(kind_now(payload.get("event_kind") or ""))
     field = payload.get("label_field")
     if kind is None or field not in kind.labels:
         return None
@@ -131,7 +131,7 @@ def _closed(payload: Payload, at_ms: int) -> LabelDraft | None:
 
 def _reported(payload: Payload, at_ms: int) -> LabelDraft:
     customer, value = payload.get("customer"), int(payload["is_fraud"])
-    return LabelDraft("card_payment", payload["payment"], at_ms, "is_fraud", value, customer)
+    return LabelDraft("payment", payload["payment"], at_ms, "is_fraud", value, customer)
 
 
 _TELLERS: Mapping[str, Callable[[Payload, int], LabelDraft | None]] = {
@@ -161,7 +161,7 @@ def drafts(
     >>> at = datetime(2026, 1, 5, tzinfo=UTC)
     >>> [draft.kind for draft in drafts("simulation.CardPaymentDeclined@1", at,
     ...     '{"payment": "p1", "card": "c1", "amount_minor": 500, "reason": "no"}')]
-    ['card_payment', 'card_decline']
+    ['payment', 'payment_decline']
     >>> drafts("parties.SessionOpened@1", at, '{"owner": "staff:1", "factors": []}')
     ()
     """

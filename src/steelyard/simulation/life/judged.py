@@ -54,7 +54,7 @@ class DecisionLog:
     def _newest(self) -> Iterator[Mapping[str, Any]]:
         cursor: str | None = None
         while True:
-            query = f"scene=card_payment&limit={_PAGE}" + (f"&cursor={cursor}" if cursor else "")
+            query = f"scene=payment&limit={_PAGE}" + (f"&cursor={cursor}" if cursor else "")
             page = self._caller.get(f"/v1/decisions?{query}")
             yield from page["items"]
             cursor = page["next"]

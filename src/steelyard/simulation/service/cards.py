@@ -47,7 +47,7 @@ __all__ = [
     "refund_card_payments",
 ]
 
-SCENE = "card_payment"
+SCENE = "payment"
 ON_DECISIONS = (
     asking.OwnerIsAway,
     records.DecisionIsUnknown,

@@ -92,7 +92,7 @@ class DecisionOut(BaseModel):
 
     id: str = Field(examples=[_ID])
     at: datetime = Field(examples=["2026-03-02T09:00:00Z"], description="of the event")
-    scene: str = Field(examples=["card_payment"])
+    scene: str = Field(examples=["payment"])
     outcome: str = Field(examples=["step_up"])
     score: int | None = Field(examples=[320])
     reasons: list[ReasonOut] = Field(description="the weightiest three")

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterable, Mapping
 from random import Random
 
 from steelyard.decisions.backtest.past import LossRule, Past, Progress
-from steelyard.decisions.backtest.samples.card_payments import tell as card_payments
 from steelyard.decisions.backtest.samples.loan_applications import tell as loan_applications
 from steelyard.decisions.backtest.samples.log_ins import tell as log_ins
 from steelyard.decisions.backtest.samples.merchant_applications import tell as merchants
+from steelyard.decisions.backtest.samples.payments import tell as payments
 from steelyard.decisions.backtest.samples.told import Story, fold
 from steelyard.decisions.backtest.samples.withdrawals import tell as withdrawals
 
 __all__ = ["SAMPLES", "make_sample"]
 
 SAMPLES: Mapping[str, Callable[[Random], Story]] = {
-    "card_payment": card_payments,
+    "payment": payments,
     "log_in": log_ins,
     "loan_application": loan_applications,
     "withdrawal": withdrawals,

@@ -15,7 +15,7 @@ from steelyard.kernel import Refusal, RefusalKind
 LABEL_DELAY_MS = 7 * DAY
 """When a published transaction's label is told: as late as the features with a delay look."""
 LOCAL_OFFSET_MS = 8 * HOUR
-PAYMENT = "card_payment"
+PAYMENT = "payment"
 PUBLISHED = ("TRANSACTION_ID", "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT_CENTS")
 PUBLISHED_LABEL = "TX_FRAUD"
 

@@ -80,7 +80,7 @@ class _Source:
 
     def __init__(self, chance: Random, kinds: Mapping[str, EventKind]) -> None:
         self._chance, self._kinds = chance, kinds
-        self._names = sorted(kinds) + ["card_payment"] * (4 if "card_payment" in kinds else 0)
+        self._names = sorted(kinds) + ["payment"] * (4 if "payment" in kinds else 0)
         self._due: list[tuple[int, int, tuple[str, str, Any]]] = []
         self._count = 0
 

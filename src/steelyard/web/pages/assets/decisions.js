@@ -7,7 +7,7 @@ const TONES = {
   approve: "jade", limit: "brass", step_up: "brass", hold: "slate", review: "slate", decline: "red",
 };
 const SOFT = new Set(["step_up", "review"]);
-const SCENES = new Set(["card_payment", "log_in", "loan_application", "withdrawal", "merchant_application"]);
+const SCENES = new Set(["payment", "log_in", "loan_application", "withdrawal", "merchant_application"]);
 
 const percent = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 });
 const timesOf = (outcomes) => outcomes.reduce((sum, one) => sum + one.times, 0);

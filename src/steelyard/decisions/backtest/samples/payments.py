@@ -47,7 +47,7 @@ class _Holder:
 
 def tell(chance: Random) -> Story:
     """Return a story of about 17,000 payments, one of sixty a fraud."""
-    story = Story("card_payment", chance, DAYS, WARM_DAYS, TELLS_MS)
+    story = Story("payment", chance, DAYS, WARM_DAYS, TELLS_MS)
     holders = [_holder(chance, number) for number in range(CUSTOMERS)]
     for holder in holders:
         _live(story, holder)
@@ -90,12 +90,12 @@ def _live(story: Story, holder: _Holder) -> None:
             fields = holder.fields(merchant, amount, online=chance.random() < 0.45)
             if day in holder.trip and not fields["is_online"]:
                 fields["country"] = holder.abroad
-            story.add("card_payment", story.daytime(day, holder.hour), fields)
+            story.add("payment", story.daytime(day, holder.hour), fields)
 
 
 def _steal(story: Story, at_ms: int, fields: dict[str, object], after: float) -> None:
     labels = (("is_fraud", True, after),)
-    story.add("card_payment", at_ms, fields, labels=labels, is_bad=True)
+    story.add("payment", at_ms, fields, labels=labels, is_bad=True)
 
 
 def _stolen(story: Story, holder: _Holder) -> None:
@@ -107,7 +107,9 @@ def _stolen(story: Story, holder: _Holder) -> None:
         fields = holder.fields(chance.randrange(MERCHANTS), holder.mean_minor, online=True)
         names = ("customer", "card", "account", "merchant", "amount_minor", "currency")
         declined = {name: fields[name] for name in names}
-        story.add("card_decline", at_ms, {**declined, "device": device, "ip": ip, "reason": "cvv"})
+        story.add(
+            "payment_decline", at_ms, {**declined, "device": device, "ip": ip, "reason": "cvv"}
+        )
         at_ms += chance.randrange(3) * MINUTE_MS
     for _ in range(chance.choice((1, 2, 3, 5))):
         amount = holder.mean_minor * chance.uniform(2, 9)
