@@ -39,7 +39,11 @@ def policy_of_old() -> CompiledPolicy:
 
 def decided(policy: CompiledPolicy, number: int) -> Decision:
     """Return what the owner of then said to a payment by card, in the words of then."""
-    fields = {"customer": "c1", "card": "k1", "amount_minor": 700, "currency": "CNY"}
+    fields: dict[str, int | str | bool | None] = {
+        "customer": "c1",
+        "card": "k1",
+        "amount_minor": 700,
+    }
     at_ms = AT + number * 60_000
     values = dict.fromkeys(policy.reads)
     complete = catalogue.complete(OLD, at_ms, fields)
