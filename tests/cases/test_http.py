@@ -133,7 +133,7 @@ def test_a_claim_sent_twice_is_one_claim(queue: Queue, client: Client) -> None:
     assert again.json() == first.json()
     assert again.headers["idempotency-replayed"] == "true"
     other = client.send("/next", {"kinds": ["toys.review"]}, key="k1")
-    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_was_used")
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_was_used")
     assert client.send("/next").json()["case"]["id"] != first.json()["case"]["id"]
     without = client.request("POST", "/next", json={})
     assert (without.status_code, without.json()["code"]) == (422, "idempotency_key_is_missing")

@@ -33,7 +33,7 @@ _STORE = sa.text(
 class IdempotencyKeyWasUsed(Refusal):
     """The key came before with another body."""
 
-    kind = RefusalKind.CONFLICT
+    kind = RefusalKind.INVALID
     en = "The idempotency key {key} was used before for another request."
     zh = "幂等键 {key} 已用于另一个请求。"
 

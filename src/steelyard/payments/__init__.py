@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         institution,
         orders,
         paying,
+        upkeep,
     )
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "institution",
     "orders",
     "paying",
+    "upkeep",
 ]
 
 _GROUPS = {
@@ -48,6 +50,7 @@ _GROUPS = {
     "institution": "service.institution",
     "orders": "service.orders",
     "paying": "service.paying",
+    "upkeep": "service.upkeep",
 }
 
 __getattr__ = door(__name__, _GROUPS)

@@ -33,7 +33,7 @@ from steelyard.payments.model.channel import (
     Said,
 )
 from steelyard.payments.model.checks import check_begin, whose
-from steelyard.payments.model.orders import Order, OrderState, Payer
+from steelyard.payments.model.orders import Mode, Order, OrderState, Payer
 from steelyard.payments.model.refusals import (
     ChannelCannot,
     PaymentIsUnknown,
@@ -46,7 +46,7 @@ from steelyard.payments.service.orders import Begin, begin
 from steelyard.payments.store import attempts as attempts_table
 from steelyard.payments.store import orders as table
 
-__all__ = ["Desk", "Pay", "Paying", "Result", "Routed", "Router"]
+__all__ = ["Desk", "Pay", "Paying", "Result", "Routed", "Router", "first_open"]
 
 _CLAIM: Final = timedelta(seconds=30)
 """For how long an attempt that is being asked about is left alone by others."""
@@ -67,6 +67,14 @@ class Desk(Protocol):
 
     def capability(self, code: str) -> Capability:
         """Return what the channel can do."""
+        ...
+
+
+class OpenDesk(Desk, Protocol):
+    """A desk that knows which channels there are."""
+
+    def codes(self, mode: Mode) -> tuple[str, ...]:
+        """Return the channels of a mode that take payments."""
         ...
 
 
@@ -278,6 +286,21 @@ class Paying:
     ) -> list[Ruling]:
         reports = [Report(attempt.id, source, finding)]
         return self._database.transact(lambda unit: evidence.report(unit, reports), actor=actor)
+
+
+def first_open(desk: OpenDesk) -> Router:
+    """Return the plainest routing: the first channel, by name, that takes the payment."""
+
+    def route(order: Order, how: Pay, now: datetime) -> Routed:
+        if how.method is Method.BALANCE:
+            return Routed(BALANCE)
+        for code in desk.codes(order.mode):
+            can = desk.capability(code)
+            if how.method in can.methods and order.currency in can.currencies:
+                return Routed(code, 1.0)
+        raise ChannelCannot(channel="any", what=how.method.value)
+
+    return route
 
 
 def request_of(order: Order, attempt: Attempt, notify_url: str | None) -> PayRequest:
