@@ -44,8 +44,9 @@ class BreakerOptions:
     single_share : how much of the threshold one merchant may bring, where there are several
     cool_down, cool_down_most : seconds open after the first trip, and after many
     calm : seconds closed after which a trip is forgotten
-    passes : successes in a row that close it after the first trip; twice as many after each
-    failures : of a half-open one, failures that open it again
+    close_at, close_step, close_most : of a half-open one, by how many nats its payments have to
+        speak against an outage until it closes: after the first trip, more after each, at most
+    open_at : by how many nats they have to speak for one until it opens again
     probes : failed probes in a row that open it, good ones that half-open it
     """
 
@@ -55,9 +56,10 @@ class BreakerOptions:
     cool_down: float = 120.0
     cool_down_most: float = 1_800.0
     calm: float = 3_600.0
-    passes: int = 4
-    passes_most: int = 16
-    failures: int = 2
+    close_at: float = 4.0
+    close_step: float = 1.5
+    close_most: float = 8.0
+    open_at: float = 3.0
     probes: int = 3
 
 
@@ -97,6 +99,7 @@ class Breaker:
     ----------
     since : since when it is in its state; until : when an open one becomes half open
     trips : how often it opened lately
+    score : nats that speak for an outage
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -105,8 +108,6 @@ class Breaker:
     until: float = 0.0
     trips: int = 0
     score: float = 0.0
-    good: int = 0
-    bad: int = 0
     probes_good: int = 0
     probes_bad: int = 0
     by_merchant: dict[object, float] = field(default_factory=dict)
@@ -132,13 +133,11 @@ class Breaker:
             return None
         if self.state is BreakerState.OPEN:
             self._half_open(now)
-        if paid.is_good:
-            self.good += 1
-            if self.good >= self._passes(options):
-                return self._close(now)
-            return None
-        self.bad += 1
-        if self.bad >= options.failures:
+        self.score += _step(paid, options)
+        needed = options.close_at + options.close_step * max(0, self.trips - 1)
+        if self.score <= -min(needed, options.close_most):
+            return self._close(now)
+        if self.score >= options.open_at:
             return self._open(now, self.opened_by, options)
         return None
 
@@ -184,10 +183,7 @@ class Breaker:
         if self.trips and now - self.since > options.calm:
             self.trips, self.since = self.trips - 1, now
         self._count(paid.merchant)
-        high = min(max(paid.usual, 0.05), 0.99)
-        low = min(options.outage, high / 2)
-        step = log(low / high) if paid.is_good else log((1 - low) / (1 - high))
-        step *= paid.weight
+        step = _step(paid, options)
         self.score = max(0.0, self.score + step)
         if not self.score:
             self.by_merchant.clear()
@@ -211,9 +207,6 @@ class Breaker:
             last = self.seen - _RECENT_MERCHANTS
             self.recent = {who: at for who, at in self.recent.items() if at > last}
 
-    def _passes(self, options: BreakerOptions) -> int:
-        return int(min(options.passes * 2 ** max(0, self.trips - 1), options.passes_most))
-
     def _open(self, now: float, by: OpenedBy, options: BreakerOptions) -> Moved:
         before = self.state
         self.trips += 1
@@ -235,6 +228,14 @@ class Breaker:
 
     def _enter(self, state: BreakerState, now: float) -> None:
         self.state, self.since = state, now
-        self.score, self.good, self.bad = 0.0, 0, 0
+        self.score = 0.0
         self.probes_good = self.probes_bad = 0
         self.by_merchant.clear()
+
+
+def _step(paid: Paid, options: BreakerOptions) -> float:
+    """Return by how many nats a payment speaks for an outage."""
+    high = min(max(paid.usual, 0.05), 0.99)
+    low = min(options.outage, high / 2)
+    ratio = log(low / high) if paid.is_good else log((1 - low) / (1 - high))
+    return paid.weight * ratio

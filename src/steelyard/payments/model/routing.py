@@ -117,6 +117,9 @@ def choose(book: Book, request: RoutingRequest, now: datetime, seed: int) -> Cho
         else:
             left.append(code)
     policy = book.policy
+    if not left and policy.options.last_resort:
+        left = [code for code, why in excluded.items() if why == "breaker_is_open"]
+        excluded = {code: why for code, why in excluded.items() if code not in left}
     rule, picked, propensity = None, None, 1.0
     if policy.rules and left:
         ruled = apply_rules(policy.rules, request, left, seed)

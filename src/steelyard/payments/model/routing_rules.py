@@ -109,6 +109,7 @@ class Options:
     margin : what a payment is worth, per one of its amount, from which the cost is taken
     single_most : how much one child may weigh in its parent segment
     kept_after_outage : of what was known of a channel when its breaker closes again
+    last_resort : whether a payment is tried where breakers alone leave no channel
     """
 
     half_life: float = 900.0
@@ -127,6 +128,7 @@ class Options:
     margin: float = 1.0
     single_most: float = 0.25
     kept_after_outage: float = 0.2
+    last_resort: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
