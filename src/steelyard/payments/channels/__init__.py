@@ -32,5 +32,9 @@ def later(module: str, name: str) -> Factory:
     return make
 
 
-KINDS: dict[str, Factory] = {}
+KINDS: dict[str, Factory] = {
+    "alipay": later("alipay", "AlipayChannel"),
+    "uni": later("uni", "UniChannel"),
+    "wechat": later("wechat", "WeChatChannel"),
+}
 """Adaptors by the kind of a channel."""
