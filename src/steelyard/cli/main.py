@@ -19,6 +19,7 @@ from steelyard.cli import (
     models,
     parties,
     policies,
+    recon,
     risk,
     simulate,
     watch,
@@ -50,6 +51,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(watch.app, name="watch")
 app.add_typer(cases.app, name="cases")
 app.add_typer(credit.app, name="credit")
+app.add_typer(recon.app, name="recon")
 app.add_typer(simulate.app, name="simulate")
 app.command("doctor")(doctor.doctor)
 app.command()(bench)

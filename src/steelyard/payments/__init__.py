@@ -11,6 +11,7 @@ from steelyard.kernel import door
 
 if TYPE_CHECKING:
     from steelyard.payments.model import accounts, attempts, channel
+    from steelyard.payments.model import statement_files as statements
     from steelyard.payments.service import (
         at_once,
         channel_desk,
@@ -35,6 +36,7 @@ __all__ = [
     "institution",
     "orders",
     "paying",
+    "statements",
     "upkeep",
 ]
 
@@ -50,6 +52,7 @@ _GROUPS = {
     "institution": "service.institution",
     "orders": "service.orders",
     "paying": "service.paying",
+    "statements": "model.statement_files",
     "upkeep": "service.upkeep",
 }
 
