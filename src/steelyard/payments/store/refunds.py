@@ -189,6 +189,32 @@ def fees_returned(connection: sa.Connection, orders: Sequence[UUID]) -> dict[UUI
     return {row.order_id: row.fee for row in rows}
 
 
+def cleared(connection: sa.Connection, attempts: Sequence[UUID]) -> set[UUID]:
+    """Return those attempts whose day was cleared: their money is available to the merchant."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT DISTINCT about FROM payments.clearing_line l JOIN payments.clearing_day d"
+            " ON (d.channel, d.mode, d.on_day) = (l.channel, l.mode, l.on_day)"
+            " WHERE about = ANY(:attempts) AND kind = 'payment'"
+            " AND d.state IN ('cleared', 'recon_gated')"
+        ),
+        {"attempts": list(set(attempts))},
+    )
+    return set(rows.scalars())
+
+
+def fee_charged(connection: sa.Connection, attempt: UUID) -> int | None:
+    """Return the fee that a payment was charged when it was cleared; None before."""
+    found: int | None = connection.execute(
+        sa.text(
+            "SELECT sum(fee_minor)::bigint FROM payments.clearing_line"
+            " WHERE about = :attempt AND kind = 'payment'"
+        ),
+        {"attempt": attempt},
+    ).scalar_one()
+    return found
+
+
 def list_newest(
     connection: sa.Connection,
     *,
