@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.base import Database
+from steelyard.base import Database, NoPolicyGate
 from steelyard.kernel import Refusal, SteppingClock
 from steelyard.payments.model import accounts
 from steelyard.payments.model.attempts import (
@@ -73,7 +73,19 @@ def paid(
     database: Database, order: Order, desk: ScriptedDesk, attempt: UUID | None = None
 ) -> Result:
     how = Pay(attempt=attempt or uuid4(), method=Method.WALLET)
-    return paying(database, desk).pay(order.id, how, actor=ACTOR)
+    return pay(database, order, how, desk)
+
+
+def pay(
+    database: Database, order: Order, how: Pay, desk: ScriptedDesk, merchant: UUID | None = None
+) -> Result:
+    with paying(database, desk) as opened:
+        return opened.pay(order.id, how, merchant=merchant, actor=ACTOR)
+
+
+def poll(database: Database, desk: ScriptedDesk) -> int:
+    with paying(database, desk) as opened:
+        return opened.poll()
 
 
 def learn(database: Database, attempt: Attempt, finding: Finding, source: Source) -> None:
@@ -110,13 +122,13 @@ def test_a_declined_attempt_leaves_the_order_open_for_another(shop: Database) ->
 def test_a_payment_out_of_our_own_book(shop: Database) -> None:
     order = created(shop, payer=Payer(account=WALLET))
     how = Pay(attempt=uuid4(), method=Method.BALANCE)
-    result = paying(shop, ScriptedDesk()).pay(order.id, how, actor=ACTOR)
+    result = pay(shop, order, how, ScriptedDesk())
     assert result.order.state is OrderState.SUCCEEDED
     assert balance(shop, WALLET) == 990_000
     assert balance(shop, PENDING) == 10_000
     poor = created(shop, payer=Payer(account=WALLET), amount_minor=990_001)
     how = Pay(attempt=uuid4(), method=Method.BALANCE)
-    result = paying(shop, ScriptedDesk()).pay(poor.id, how, actor=ACTOR)
+    result = pay(shop, poor, how, ScriptedDesk())
     assert result.order.state is OrderState.OPEN
     assert result.attempt.decline is Decline.INSUFFICIENT_FUNDS
     assert balance(shop, WALLET) == 990_000
@@ -129,8 +141,7 @@ def test_many_payments_out_of_our_own_book_are_one_transaction(shop: Database) -
     ]
     dear = an_order(payer=Payer(account=WALLET), amount_minor=2_000_000)
     made.append(at_once.Purchase(dear, uuid4(), shop.now()))
-    gate = paying(shop, ScriptedDesk())._gate
-    verdicts = at_once.ask(gate, made)
+    verdicts = at_once.ask(NoPolicyGate(), made)
     first = shop.transact(lambda unit: at_once.pay(unit, made, verdicts))
     again = shop.transact(lambda unit: at_once.pay(unit, made, verdicts))
     assert first == again
@@ -155,7 +166,7 @@ def test_case_01_late_success_after_the_order_was_closed_is_given_back_or_revive
         clock.advance(timedelta(hours=2))
         shop.transact(orders.end_due)
         assert now(shop, order).order.state is OrderState.EXPIRING
-        paying(shop, desk).poll()
+        poll(shop, desk)
         assert now(shop, order).order.state is OrderState.EXPIRED
         before = balance(shop, UNCLAIMED)
         learn(shop, tried, YES, Source.NOTICE)
@@ -221,12 +232,12 @@ def test_case_09_an_order_of_another_merchant_is_not_found(shop: Database) -> No
     order = created(shop)
     how = Pay(attempt=uuid4(), method=Method.WALLET)
     with pytest.raises(PaymentIsUnknown):
-        paying(shop, ScriptedDesk()).pay(order.id, how, merchant=OTHER_SHOP, actor=ACTOR)
+        pay(shop, order, how, ScriptedDesk(), merchant=OTHER_SHOP)
     other = created(shop, merchant=OTHER_SHOP)
     tried = paid(shop, order, ScriptedDesk()).attempt
     how = Pay(attempt=tried.id, method=Method.WALLET)
     with pytest.raises(PaymentIsUnknown):
-        paying(shop, ScriptedDesk()).pay(other.id, how, actor=ACTOR)
+        pay(shop, other, how, ScriptedDesk())
 
 
 def test_case_10_the_same_attempt_again_is_the_same_payment(shop: Database) -> None:
@@ -261,7 +272,7 @@ def test_case_14_what_a_crash_left_behind_is_asked_about_and_not_sent_again(
     assert now(shop, order).attempts[0].state is AttemptState.SENT
     desk.channel.queried[attempt.hex] = YES
     clock.advance(timedelta(seconds=4))
-    assert paying(shop, desk).poll() == 1
+    assert poll(shop, desk) == 1
     assert now(shop, order).order.state is OrderState.SUCCEEDED
     assert desk.channel.verbs() == ["pay", "query"]
     assert balance(shop, PENDING) == 10_000
@@ -274,13 +285,13 @@ def test_case_16_not_found_inside_the_window_proves_nothing(
     desk.channel.paid = lambda _: LOST
     paid(shop, order, desk)
     clock.advance(timedelta(seconds=5))
-    paying(shop, desk).poll()
+    poll(shop, desk)
     assert now(shop, order).attempts[0].state is AttemptState.UNKNOWN
     assert desk.channel.verbs() == ["pay", "query"]
     with pytest.raises(PaymentIsUnderWay):
         paid(shop, order, desk)
     clock.advance(timedelta(minutes=2))
-    paying(shop, desk).poll()
+    poll(shop, desk)
     after = now(shop, order)
     assert desk.channel.verbs() == ["pay", "query", "query", "cancel"]
     assert after.attempts[0].state is AttemptState.CLOSED
@@ -299,7 +310,7 @@ def test_case_17_the_channel_closes_while_the_payer_pays(
     desk.channel.rest = Finding(said=Said.PENDING)
     desk.channel.close = YES
     clock.advance(timedelta(seconds=1))
-    paying(shop, desk).poll()
+    poll(shop, desk)
     after = now(shop, order)
     assert after.order.state is OrderState.SUCCEEDED
     assert balance(shop, PENDING) == 10_000
@@ -353,7 +364,7 @@ def test_unknown_never_fails_by_the_clock(shop: Database, clock: SteppingClock) 
     for _ in range(12):
         clock.advance(timedelta(days=1))
         shop.transact(orders.end_due)
-        paying(shop, desk).poll()
+        poll(shop, desk)
     assert now(shop, order).order.state is OrderState.EXPIRING
     learn(shop, tried, Finding(said=Said.NOT_FOUND), Source.STATEMENT)
     after = now(shop, order)

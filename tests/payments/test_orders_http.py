@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -68,10 +69,14 @@ class Shop:
 
 
 @pytest.fixture
-def shop(database: Database) -> Shop:
+def shop(database: Database) -> Iterator[Shop]:
     open_shop(database)
     desk = ScriptedDesk()
-    house = Till(database, MERCHANT, paying(database, desk))
+    with paying(database, desk) as opened:
+        yield Shop(_app(house := Till(database, MERCHANT, opened)), house, desk, database)
+
+
+def _app(house: Till) -> FastAPI:
     app = FastAPI()
     app.include_router(order_router)
     app.state.platform = house
@@ -81,7 +86,7 @@ def shop(database: Database) -> Shop:
         problem = problem_of(refusal, language_of(request))
         return JSONResponse(problem, problem["status"])  # type: ignore[arg-type]
 
-    return Shop(app, house, desk, database)
+    return app
 
 
 def order(**changes: Any) -> dict[str, Any]:

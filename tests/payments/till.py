@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import UUID, uuid4
@@ -213,10 +214,15 @@ class ScriptedDesk:
         return self.capacity
 
 
-def paying(database: Database, desk: ScriptedDesk, gate: Gate | None = None) -> Paying:
-    """Return what pays orders through the scripted channel."""
+@contextmanager
+def paying(database: Database, desk: ScriptedDesk, gate: Gate | None = None) -> Iterator[Paying]:
+    """Have what pays orders through the scripted channel for a while."""
 
     def route(order: Order, how: Pay, now: datetime) -> Routed:
         return Routed("balance" if how.method is Method.BALANCE else desk.channel.code)
 
-    return Paying(database, gate or NoPolicyGate(), desk, route)
+    opened = Paying(database, gate or NoPolicyGate(), desk, route)
+    try:
+        yield opened
+    finally:
+        opened.close()

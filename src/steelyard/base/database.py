@@ -76,13 +76,24 @@ class UnitOfWork:
         """
         self._entropy = entropy
 
-    def record(self, fact: Fact, *, subject: str, occurred_at: datetime | None = None) -> None:
+    def record(
+        self,
+        fact: Fact,
+        *,
+        subject: str,
+        occurred_at: datetime | None = None,
+        actor: str | None = None,
+    ) -> None:
         """Put a fact into the log when the unit commits, in the order of the calls.
 
         The caller holds the subject's row, or is creating it: that orders the subject's facts.
+
+        Parameters
+        ----------
+        actor : who caused it, where one unit does the work of many; None: the unit's own
         """
         at = self.now if occurred_at is None else occurred_at
-        self._recorded.append(Recorded(fact, subject, at, self.now, self.actor))
+        self._recorded.append(Recorded(fact, subject, at, self.now, actor or self.actor))
 
     def at_commit(self, name: str, item: Any, write: LastWrite) -> None:
         """Collect an item for a write that comes last, so that its lock is held for a moment only.

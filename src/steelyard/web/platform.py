@@ -149,6 +149,8 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
         stack.callback(decision_owner.close)
         gate = _gate(decision_owner, database)
         channels = channel_desk.ChannelDesk(database, keyring)
+        payer = paying.Paying(database, gate, channels, paying.first_open(channels))
+        stack.callback(payer.close)
         yield SteelyardPlatform(
             settings=settings,
             database=database,
@@ -161,7 +163,7 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
             ledger_queue=stack.enter_context(GroupCommit(database)),
             decision_owner=decision_owner,
             channels=channels,
-            paying=paying.Paying(database, gate, channels, paying.first_open(channels)),
+            paying=payer,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
@@ -23,7 +23,7 @@ from steelyard.base.http import (
     writing,
 )
 from steelyard.decisions import asking, records
-from steelyard.kernel import CursorIsInvalid, Refusal, UnknownCurrency
+from steelyard.kernel import CursorIsInvalid, UnknownCurrency
 from steelyard.ledger import accounts_of
 from steelyard.payments import at_once, attempts, channel_desk, institution, orders, paying
 from steelyard.payments.http.wire import (
@@ -62,6 +62,7 @@ _ON_PAY = (
     orders.PaymentIsUnderWay,
     orders.MethodIsNotTaken,
     orders.ChannelCannot,
+    paying.PaymentsAreBusy,
     at_once.AccountIsMissing,
     channel_desk.ChannelIsUnknown,
     channel_desk.ChannelKindIsUnknown,
@@ -309,40 +310,43 @@ def create_order(body: OrderIn, write: Pays) -> Response:
     """Create an order, and with `pay` try to pay it at once."""
     merchant = merchant_for(write, body.merchant)
     new = body.order(id_of(write, "order"), merchant)
-    how = body.pay
-
-    def work() -> OrderOut:
-        (made,) = write.database.transact(
-            lambda unit: orders.create(unit, [new]), actor=write.caller.actor
-        )
-        if isinstance(made, Refusal):
-            raise made
-        if how is None:
-            return OrderOut.of(made)
-        return _pay(write, made.id, how, merchant)
-
-    return write.run_in_steps(work, status=201)
+    how = None if body.pay is None else _how(write, body.pay)
+    return _take(write, merchant=merchant, new=new, how=how, status=201)
 
 
 @router.post("/orders/{id}/pay", response_model=OrderOut, responses=refusals(*_ON_PAY, write=True))
 def pay_order(id: PaymentId, body: PayIn, write: Pays) -> Response:
     """Try to pay an order; the answer says what is known, also where that is nothing yet."""
-    return write.run_in_steps(lambda: _pay(write, id, body, merchant_of(write.caller)))
+    return _take(write, merchant=merchant_of(write.caller), order=id, how=_how(write, body))
 
 
-def _pay(write: Write, id: UUID, body: PayIn, merchant: UUID | None) -> OrderOut:
+def _take(write: Write, *, merchant: UUID | None, status: int = 200, **what: Any) -> Response:
+    """Do a command once for its key, together with the others of the moment."""
+    answer = write.platform.paying.take(
+        paying.Command(
+            call=paying.KeyedCall.of(write.scope, write.key, write.body),
+            actor=write.caller.actor,
+            merchant=merchant,
+            render=lambda order, tried: OrderOut.of(order, tried).model_dump_json().encode(),
+            status=status,
+            **what,
+        )
+    )
+    headers = {"Idempotency-Replayed": "true"} if answer.replayed else None
+    return Response(answer.body, answer.status, headers, "application/json")
+
+
+def _how(write: Write, body: PayIn) -> paying.Pay:
     payer = None if body.payer is None else body.payer.payer()
-    how = paying.Pay(
+    if body.method is orders.Method.BALANCE:
+        _must_be_theirs(write, payer)
+    return paying.Pay(
         attempt=id_of(write, "attempt"),
         method=body.method,
         channel=body.channel,
         payer=payer,
         details=body.details,
     )
-    if body.method is orders.Method.BALANCE:
-        _must_be_theirs(write, payer)
-    result = write.platform.paying.pay(id, how, merchant=merchant, actor=write.caller.actor)
-    return OrderOut.of(result.order, result.attempt)
 
 
 def _must_be_theirs(write: Write, payer: orders.Payer | None) -> None:

@@ -45,13 +45,31 @@ def check_order(new: NewOrder, terms: Terms | None, now: datetime) -> Refusal | 
 
     Refusals
     --------
-    payment_merchant_is_unknown, payment_merchant_is_not_active, amount_is_out_of_range,
-    unknown_currency, currency_is_not_taken, method_is_not_taken, expiry_is_out_of_range
+    payment_merchant_is_unknown, payment_merchant_is_not_active, those of `check_shape`,
+    currency_is_not_taken, method_is_not_taken
     """
     if terms is None:
         return PaymentMerchantIsUnknown(merchant=new.merchant)
     if terms.state != "active":
         return PaymentMerchantIsNotActive(merchant=new.merchant, state=terms.state)
+    refusal = check_shape(new, now)
+    if refusal is not None:
+        return refusal
+    if new.currency not in terms.currencies:
+        return CurrencyIsNotTaken(merchant=new.merchant, currency=new.currency)
+    for method in new.methods:
+        if method not in terms.methods:
+            return MethodIsNotTaken(payment=new.order_no, method=method.value)
+    return None
+
+
+def check_shape(new: NewOrder, now: datetime) -> Refusal | None:
+    """Return why no merchant could create an order, None where one could.
+
+    Refusals
+    --------
+    amount_is_out_of_range, unknown_currency, expiry_is_out_of_range
+    """
     if not 0 < new.amount_minor <= MOST_MINOR:
         return AmountIsOutOfRange(
             amount_minor=new.amount_minor, least_minor=1, most_minor=MOST_MINOR
@@ -60,11 +78,6 @@ def check_order(new: NewOrder, terms: Terms | None, now: datetime) -> Refusal | 
         Currency.of(new.currency)
     except Refusal as refusal:
         return refusal
-    if new.currency not in terms.currencies:
-        return CurrencyIsNotTaken(merchant=new.merchant, currency=new.currency)
-    for method in new.methods:
-        if method not in terms.methods:
-            return MethodIsNotTaken(payment=new.order_no, method=method.value)
     ends_at = new.expires_at
     if ends_at is not None and not SHORTEST <= ends_at - now <= LONGEST:
         return ExpiryIsOutOfRange(days=LONGEST.days, expires_at=ends_at.isoformat())

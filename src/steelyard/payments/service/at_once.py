@@ -24,7 +24,7 @@ from steelyard.payments.model.orders import Mode, NewOrder, Order
 from steelyard.payments.model.refusals import OrderNoWasUsed
 from steelyard.payments.service import facts, institution
 from steelyard.payments.service.evidence import BALANCE, Report, facts_of, order_after, settle
-from steelyard.payments.service.orders import Begin, begin, begun, made, order_begun
+from steelyard.payments.service.orders import Begin, Begun, begin, begun, made, order_begun
 from steelyard.payments.store import attempts as attempts_table
 from steelyard.payments.store import institution as contracts
 from steelyard.payments.store import orders as table
@@ -173,7 +173,7 @@ def pay(
     return [_finish(unit, one) if isinstance(one, _Try) else one for one in _written(unit, tries)]
 
 
-def pay_begun(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Attempt | Refusal]:
+def pay_begun(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Begun | Refusal]:
     """Begin attempts on orders that were created before, and pay them out of our own book.
 
     Refusals
@@ -181,7 +181,11 @@ def pay_begun(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Attempt | Refus
     those of `orders.begin`, account_is_missing
     """
     answers = begin(unit, begins)
-    sent = [one for one in answers if isinstance(one, Attempt) and one.state is AttemptState.SENT]
+    sent = [
+        one.attempt
+        for one in answers
+        if isinstance(one, Begun) and one.is_new and one.attempt.state is AttemptState.SENT
+    ]
     orders = table.lock(unit.connection, [one.order for one in sent])
     for one in sent:
         if orders[one.order].payer.account is None:
@@ -191,9 +195,13 @@ def pay_begun(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Attempt | Refus
         Report(one.id, Source.ANSWER, _finding(answer))
         for one, answer in zip(sent, post(unit, transfers), strict=True)
     ]
-    settle(unit, orders, attempts_table.lock(unit.connection, [one.id for one in sent]), reports)
-    after = attempts_table.find(unit.connection, [one.id for one in sent])
-    return [after.get(one.id, one) if isinstance(one, Attempt) else one for one in answers]
+    ids = [one.id for one in sent]
+    settle(unit, orders, attempts_table.lock(unit.connection, ids), reports)
+    after = attempts_table.find(unit.connection, ids)
+    return [
+        Begun(after.get(one.attempt.id, one.attempt), one.is_new) if isinstance(one, Begun) else one
+        for one in answers
+    ]
 
 
 @dataclass(slots=True)

@@ -55,11 +55,13 @@ class Report:
     Attributes
     ----------
     attempt : its id
+    actor : who learnt it, where that is not the unit's own actor
     """
 
     attempt: UUID
     source: Source
     finding: Finding
+    actor: str | None = None
 
 
 @dataclass(slots=True)
@@ -73,7 +75,7 @@ class _Change:
     follow: list[FollowUp]
     transfers: list[Transfer]
     codes: dict[str, list[tuple[str, str]]]
-    told: list[tuple[Fact, str]]
+    told: list[tuple[Fact, str, str | None]]
 
 
 def report(unit: UnitOfWork, reports: Sequence[Report]) -> list[Ruling]:
@@ -115,8 +117,8 @@ def settle(
     )
     table.insert_evidence(unit.connection, change.evidence)
     table.ask_follow_ups(unit.connection, change.follow)
-    for fact, subject in change.told:
-        unit.record(fact, subject=subject)
+    for fact, subject, actor in change.told:
+        unit.record(fact, subject=subject, actor=actor)
     for book, codes in change.codes.items():
         institution.have_accounts(unit, book, codes)
     accepted(post(unit, change.transfers))
@@ -136,7 +138,7 @@ def _rule(unit: UnitOfWork, change: _Change, one: Report) -> Ruling:
             one.finding,
             ruling.note,
             ruling.is_new,
-            unit.actor,
+            one.actor or unit.actor,
             unit.now,
         )
     )
@@ -149,8 +151,9 @@ def _rule(unit: UnitOfWork, change: _Change, one: Report) -> Ruling:
         return ruling
     changed = order_after(order, after, ruling, unit.now)
     change.orders[order.id] = changed
+    subject = facts.subject_of(order)
     change.told += [
-        (fact, facts.subject_of(order)) for fact in facts_of(order, changed, after, one.finding)
+        (fact, subject, one.actor) for fact in facts_of(order, changed, after, one.finding)
     ]
     if ruling.moves:
         _book(unit, change, attempt=after, ruling=ruling, finding=one.finding)

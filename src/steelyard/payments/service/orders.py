@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -56,6 +56,7 @@ __all__ = [
     "Attempt",
     "AttemptState",
     "Begin",
+    "Begun",
     "Capture",
     "ChannelCannot",
     "CurrencyIsNotTaken",
@@ -101,6 +102,7 @@ class Begin:
     payer : who pays, where it became known after the order was created
     visibility_seconds : of the channel
     propensity : with which probability the routing chose the channel
+    actor : who begins it, where that is not the unit's own actor
     """
 
     order: UUID
@@ -112,11 +114,24 @@ class Begin:
     visibility_seconds: int = 60
     propensity: float | None = None
     details: Mapping[str, str] = field(default_factory=dict)
+    actor: str | None = None
 
     @property
     def passes(self) -> bool:
         """Whether the gate lets it go to the channel, whatever its amount."""
         return self.verdict is None or self.verdict.outcome in (Outcome.APPROVE, Outcome.LIMIT)
+
+
+class Begun(NamedTuple):
+    """An attempt that is there now.
+
+    Attributes
+    ----------
+    is_new : whether it began here; one that was there before is not sent, but asked about
+    """
+
+    attempt: Attempt
+    is_new: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +143,14 @@ class History:
     evidence: tuple[attempts_table.EvidenceRow, ...]
 
 
-def create(unit: UnitOfWork, news: Sequence[NewOrder]) -> list[Order | Refusal]:
+def create(
+    unit: UnitOfWork, news: Sequence[NewOrder], *, actors: Mapping[UUID, str] | None = None
+) -> list[Order | Refusal]:
     """Create orders; one that is there already, the same, is returned as it stands.
+
+    Parameters
+    ----------
+    actors : who creates each, by its id, where that is not the unit's own actor
 
     Returns
     -------
@@ -151,7 +172,11 @@ def create(unit: UnitOfWork, news: Sequence[NewOrder]) -> list[Order | Refusal]:
             answers.append(refusal)
         elif new.id in inserted:
             order = fresh[new.id]
-            unit.record(facts.OrderCreated(**facts.about(order)), subject=facts.subject_of(order))
+            unit.record(
+                facts.OrderCreated(**facts.about(order)),
+                subject=facts.subject_of(order),
+                actor=(actors or {}).get(new.id),
+            )
             answers.append(order)
         else:
             answers.append(_present(unit, new))
@@ -180,7 +205,7 @@ def _present(unit: UnitOfWork, new: NewOrder) -> Order | Refusal:
     return OrderNoWasUsed(order_no=new.order_no, payment=found.id)
 
 
-def begin(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Attempt | Refusal]:
+def begin(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Begun | Refusal]:
     """Begin attempts: what is written is the intent, the channel is called after the commit.
 
     What the gate let pass is sent; what it declined stands as a declined attempt; where it wants
@@ -188,9 +213,8 @@ def begin(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Attempt | Refusal]:
 
     Returns
     -------
-    list of Attempt or Refusal
-        One for each. An attempt that was begun before is returned as it stands: only one whose
-        state is `sent` and that has not been reported on is to be sent.
+    list of Begun or Refusal
+        One for each. An attempt that was begun before is returned as it stands.
 
     Refusals
     --------
@@ -199,14 +223,14 @@ def begin(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Attempt | Refusal]:
     connection = unit.connection
     orders = table.lock(connection, [one.order for one in begins])
     present = attempts_table.find(connection, [one.attempt for one in begins])
-    fresh: list[Attempt] = []
+    fresh: list[tuple[Attempt, str | None]] = []
     changed: dict[UUID, Order] = {}
     uses: list[Use] = []
-    answers: list[Attempt | Refusal] = []
+    answers: list[Begun | Refusal] = []
     for one in begins:
         order = changed.get(one.order) or orders.get(one.order)
         if one.attempt in present:
-            answers.append(present[one.attempt])
+            answers.append(Begun(present[one.attempt], False))
             continue
         if order is None:
             answers.append(PaymentIsUnknown(payment=one.order))
@@ -219,15 +243,15 @@ def begin(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Attempt | Refusal]:
         if attempt.decision is not None and attempt.state is AttemptState.SENT:
             by = f"transfer:{attempt.id}"
             uses.append(Use(attempt.decision, by, attempt.amount_minor))
-        fresh.append(attempt)
-        answers.append(attempt)
+        fresh.append((attempt, one.actor))
+        answers.append(Begun(attempt, True))
         changed[order.id] = order_begun(order, one, attempt)
     if uses:
         consume_all(unit, uses)
-    attempts_table.insert(connection, fresh)
+    attempts_table.insert(connection, [attempt for attempt, _ in fresh])
     table.write(connection, list(changed.values()))
-    for attempt in fresh:
-        _tell(unit, changed[attempt.order], attempt)
+    for attempt, actor in fresh:
+        _tell(unit, changed[attempt.order], attempt, actor)
     return answers
 
 
@@ -280,15 +304,15 @@ def order_begun(order: Order, one: Begin, attempt: Attempt) -> Order:
     return replace(order, state=state, attempts=attempt.no, payer=one.payer or order.payer)
 
 
-def _tell(unit: UnitOfWork, order: Order, attempt: Attempt) -> None:
+def _tell(unit: UnitOfWork, order: Order, attempt: Attempt, actor: str | None) -> None:
     told, subject = facts.about(order, attempt), facts.subject_of(order)
     if attempt.state is AttemptState.INIT:
-        unit.record(facts.PaymentRequiresAction(**told), subject=subject)
+        unit.record(facts.PaymentRequiresAction(**told), subject=subject, actor=actor)
     elif attempt.state is AttemptState.DECLINED:
         reason = (attempt.code or Decline.SUSPECTED_FRAUD.value).split(",")[0]
-        unit.record(facts.AttemptDeclined(**told, reason=reason), subject=subject)
+        unit.record(facts.AttemptDeclined(**told, reason=reason), subject=subject, actor=actor)
         if order.state is OrderState.FAILED:
-            unit.record(facts.PaymentFailed(**told), subject=subject)
+            unit.record(facts.PaymentFailed(**told), subject=subject, actor=actor)
 
 
 def cancel(unit: UnitOfWork, order_id: UUID, *, merchant: UUID | None = None) -> Order:

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 from steelyard.base import Database, Gate, Question, UnitOfWork, Verdict
+from steelyard.base.idempotency import Answer, HeldKeys, KeyedCall, intend, store_answers
+from steelyard.decisions import consume
 from steelyard.kernel import Refusal
 from steelyard.payments.model.attempts import (
     Attempt,
@@ -32,8 +34,8 @@ from steelyard.payments.model.channel import (
     Query,
     Said,
 )
-from steelyard.payments.model.checks import check_begin, whose
-from steelyard.payments.model.orders import Mode, Order, OrderState, Payer
+from steelyard.payments.model.checks import check_begin, check_shape, whose
+from steelyard.payments.model.orders import Mode, NewOrder, Order, OrderState, Payer
 from steelyard.payments.model.refusals import (
     ChannelCannot,
     PaymentIsUnknown,
@@ -42,11 +44,23 @@ from steelyard.payments.model.refusals import (
 from steelyard.payments.service import evidence
 from steelyard.payments.service.at_once import SCENE, pay_begun, told_of
 from steelyard.payments.service.evidence import BALANCE, Report
-from steelyard.payments.service.orders import Begin, begin
+from steelyard.payments.service.lanes import Lane, PaymentsAreBusy, in_one_transaction
+from steelyard.payments.service.orders import Begin, Begun, begin, create, made
 from steelyard.payments.store import attempts as attempts_table
 from steelyard.payments.store import orders as table
 
-__all__ = ["Desk", "Pay", "Paying", "Result", "Routed", "Router", "first_open"]
+__all__ = [
+    "Command",
+    "Desk",
+    "KeyedCall",
+    "Pay",
+    "Paying",
+    "PaymentsAreBusy",
+    "Result",
+    "Routed",
+    "Router",
+    "first_open",
+]
 
 _CLAIM: Final = timedelta(seconds=30)
 """For how long an attempt that is being asked about is left alone by others."""
@@ -117,8 +131,65 @@ class Result:
     attempt: Attempt
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A request of a client with its idempotency key, to create an order, to pay one, or both.
+
+    Attributes
+    ----------
+    new : the order to create; None: `order` is there already
+    how : how it is paid at once; None: it is only created
+    render : makes the answer of the order and its attempt
+    status : of the answer
+    """
+
+    call: KeyedCall
+    actor: str
+    merchant: UUID | None
+    render: Callable[[Order, Attempt | None], bytes]
+    new: NewOrder | None = None
+    order: UUID | None = None
+    how: Pay | None = None
+    status: int = 200
+
+
+class _Start(NamedTuple):
+    """What a transaction begins: an order, an attempt, or both; and the command behind it."""
+
+    command: Command | None
+    new: NewOrder | None
+    begin: Begin | None
+
+
+class _Started(NamedTuple):
+    """What was begun; with the answer where nothing is left to be done."""
+
+    order: Order
+    begun: Begun | None
+    answer: Answer | None
+
+
+class _End(NamedTuple):
+    """What was learnt from the channel, and the command that waits for it."""
+
+    command: Command | None
+    report: Report
+
+
+class _Ended(NamedTuple):
+    """What followed from it."""
+
+    ruling: Ruling
+    order: Order
+    attempt: Attempt
+    answer: Answer | None
+
+
 class Paying:
     """Pays orders through channels; safe in many threads.
+
+    Callers of the same moment share their questions to the gate, the transaction that begins their
+    attempts, and the one that ends them; the channel is called by each of them alone.
 
     Parameters
     ----------
@@ -126,6 +197,7 @@ class Paying:
     desk : has the channels
     route : chooses one
     notify_url : where a channel of a code sends its notices; None: it is asked instead
+    capacity : how many callers may wait at each lane; beyond it they are refused as busy
     """
 
     def __init__(
@@ -136,12 +208,51 @@ class Paying:
         route: Router,
         *,
         notify_url: Callable[[str], str | None] = lambda _: None,
+        capacity: int = 500,
     ) -> None:
         self._database = database
-        self._gate = gate
         self._desk = desk
         self._route = route
         self._notify_url = notify_url
+        self._keys = HeldKeys(database)
+        self._key_lane: Lane[tuple[KeyedCall, bool], Answer | None] = Lane(
+            "keys", self._hold, capacity=2 * capacity
+        )
+        self._gate_lane: Lane[Question, Verdict] = Lane(
+            "gate", lambda asked: gate.ask_all(SCENE, asked), capacity=capacity
+        )
+        self._begin_lane: Lane[_Start, _Started] = Lane(
+            "begin", in_one_transaction(database, _begin), capacity=capacity
+        )
+        # Whoever was begun is ended: nobody is refused here who was let in there.
+        self._end_lane: Lane[_End, _Ended] = Lane(
+            "end", in_one_transaction(database, _end), capacity=100 * capacity
+        )
+
+    def close(self) -> None:
+        """Finish what waits, and give the connection of the keys back."""
+        for lane in (self._key_lane, self._gate_lane, self._begin_lane, self._end_lane):
+            lane.close()
+        self._keys.close()
+
+    def take(self, command: Command) -> Answer:
+        """Do a command once for its key, and return its answer.
+
+        A refusal is not stored: sent again, the command is judged afresh. What a crash left behind
+        is found by its ids, and an attempt that may have been sent is asked about.
+
+        Refusals
+        --------
+        request_is_in_flight, idempotency_key_was_used, payments_are_busy; those of `orders.create`
+        and of `pay`
+        """
+        known = self._key_lane.call((command.call, True))
+        if known is not None:
+            return known
+        try:
+            return self._do(command)
+        finally:
+            self._key_lane.call((command.call, False))
 
     def pay(self, order_id: UUID, how: Pay, *, merchant: UUID | None = None, actor: str) -> Result:
         """Try to pay an order, and return what is known of it afterwards.
@@ -155,13 +266,14 @@ class Paying:
 
         Refusals
         --------
-        payment_is_unknown, those of `check_begin`; those of the gate and of the routing
+        payment_is_unknown, payments_are_busy, those of `check_begin`; those of the gate and of the
+        routing
         """
         before, known = self._read(order_id, how.attempt, merchant)
         if known is None:
-            known = self._begin(before, how, actor=actor)
-            if known.state is AttemptState.SENT:
-                self._send(before, known, actor=actor)
+            begin = self._prepared(before, how, actor)
+            started = self._begin_lane.call(_Start(None, None, begin))
+            self._go_on(None, started, actor)
         elif known.state is AttemptState.SENT and known.channel != BALANCE:
             self.ask([known], actor=actor)
         order, attempt = self._read(order_id, how.attempt, merchant)
@@ -184,6 +296,9 @@ class Paying:
             attempt = attempts_table.lock(unit.connection, [attempt_id])[attempt_id]
             if attempt.state is not AttemptState.INIT or order.state.is_over:
                 raise PaymentStateForbids(payment=of, state=attempt.state.value, verb="resume")
+            if verdict.decision_id is not None:
+                by = f"transfer:{attempt.id}"
+                consume(unit, verdict.decision_id, by=by, amount_minor=attempt.amount_minor)
             sent = replace(
                 attempt,
                 state=AttemptState.SENT,
@@ -191,16 +306,15 @@ class Paying:
                 next_query_at=unit.now + _CLAIM,
                 action=None,
                 cause=verdict.cause,
+                decision=verdict.decision_id,
             )
             attempts_table.write(unit.connection, [sent])
             table.write(unit.connection, [replace(order, state=OrderState.PROCESSING)])
             return order, sent
 
         order, attempt = self._database.transact(work, actor=actor)
-        self._send(order, attempt, actor=actor)
-        after, done = self._read(order.id, attempt.id, None)
-        assert done is not None
-        return Result(after, done)
+        ended = self._send(None, order, attempt, actor)
+        return Result(ended.order, ended.attempt)
 
     def poll(self, *, limit: int = 100, actor: str = "system:payments") -> int:
         """Ask channels about the attempts whose turn it is; return how many were asked about."""
@@ -223,14 +337,53 @@ class Paying:
                 number=attempt.number, reference=attempt.reference, sent_at=attempt.sent_at
             )
             channel = self._desk.get(attempt.channel)
-            (ruling,) = self._report(attempt, Source.QUERY, channel.query(query), actor=actor)
+            said = Report(attempt.id, Source.QUERY, channel.query(query), actor)
+            ruling = self._end_lane.call(_End(None, said)).ruling
             is_ending = ruling.order is OrderState.EXPIRING and ruling.attempt.is_under_way
             if is_ending or Follow.CLOSE_AT_CHANNEL in ruling.follow:
-                (ruling,) = self._report(
-                    attempt, Source.ANSWER, _closing(channel.cancel(query)), actor=actor
-                )
+                closed = _closing(channel.cancel(query))
+                said = Report(attempt.id, Source.ANSWER, closed, actor)
+                ruling = self._end_lane.call(_End(None, said)).ruling
             rulings.append(ruling)
         return rulings
+
+    def _do(self, command: Command) -> Answer:
+        begin = None if command.how is None else self._beginning(command, command.how)
+        started = self._begin_lane.call(_Start(command, command.new, begin))
+        if started.answer is not None:
+            return started.answer
+        ended = self._go_on(command, started, command.actor)
+        assert ended is not None
+        assert ended.answer is not None
+        return ended.answer
+
+    def _beginning(self, command: Command, how: Pay) -> Begin:
+        """Return the attempt that a command begins, or began before it was sent again."""
+        if command.new is not None:
+            now = self._database.now()
+            refusal = check_shape(command.new, now)
+            if refusal is not None:
+                raise refusal
+            return self._prepared(made(command.new, now), how, command.actor)
+        assert command.order is not None
+        order, known = self._read(command.order, how.attempt, command.merchant)
+        return _same(known) if known is not None else self._prepared(order, how, command.actor)
+
+    def _go_on(self, command: Command | None, started: _Started, actor: str) -> _Ended | None:
+        """Send what was begun here; ask about what a crash left behind."""
+        begun = started.begun
+        if begun is None or begun.attempt.state is not AttemptState.SENT:
+            return None
+        if begun.is_new:
+            return self._send(command, started.order, begun.attempt, actor)
+        query = Query(
+            number=begun.attempt.number,
+            reference=begun.attempt.reference,
+            sent_at=begun.attempt.sent_at,
+        )
+        finding = self._desk.get(begun.attempt.channel).query(query)
+        said = Report(begun.attempt.id, Source.QUERY, finding, actor)
+        return self._end_lane.call(_End(command, said))
 
     def _read(
         self, order_id: UUID, attempt_id: UUID, merchant: UUID | None
@@ -244,7 +397,8 @@ class Paying:
                 raise PaymentIsUnknown(payment=order_id)
             return order, attempt
 
-    def _begin(self, order: Order, how: Pay, *, actor: str) -> Attempt:
+    def _prepared(self, order: Order, how: Pay, actor: str) -> Begin:
+        """Choose the channel and ask the gate, before anything is written."""
         now = self._database.now()
         refusal = check_begin(order, how.method, now)
         if refusal is not None:
@@ -256,36 +410,133 @@ class Paying:
         if how.method not in capability.methods:
             raise ChannelCannot(channel=routed.channel, what=how.method.value)
         asked = order if how.payer is None else replace(order, payer=how.payer)
-        (verdict,) = self._gate.ask_all(
-            SCENE, [Question(str(how.attempt), now, told_of(asked, how.method))]
-        )
-        wanted = Begin(
+        question = Question(str(how.attempt), now, told_of(asked, how.method))
+        return Begin(
             order=order.id,
             attempt=how.attempt,
             method=how.method,
             channel=routed.channel,
-            verdict=verdict,
+            verdict=self._gate_lane.call(question),
             payer=how.payer,
             visibility_seconds=capability.visibility_seconds,
             propensity=routed.propensity,
             details=how.details,
+            actor=actor,
         )
-        start = pay_begun if routed.channel == BALANCE else begin
-        (begun,) = self._database.transact(lambda unit: start(unit, [wanted]), actor=actor)
-        if isinstance(begun, Refusal):
-            raise begun
-        return begun
 
-    def _send(self, order: Order, attempt: Attempt, *, actor: str) -> None:
+    def _send(self, command: Command | None, order: Order, attempt: Attempt, actor: str) -> _Ended:
         request = request_of(order, attempt, self._notify_url(attempt.channel))
         finding = self._desk.get(attempt.channel).pay(request)
-        self._report(attempt, Source.ANSWER, finding, actor=actor)
+        said = Report(attempt.id, Source.ANSWER, finding, actor)
+        return self._end_lane.call(_End(command, said))
 
-    def _report(
-        self, attempt: Attempt, source: Source, finding: Finding, *, actor: str
-    ) -> list[Ruling]:
-        reports = [Report(attempt.id, source, finding)]
-        return self._database.transact(lambda unit: evidence.report(unit, reports), actor=actor)
+    def _hold(self, asked: Sequence[tuple[KeyedCall, bool]]) -> Sequence[Answer | Refusal | None]:
+        """Take keys, and let go of others, on the one connection that holds them."""
+        freed = [call for call, is_taken in asked if not is_taken]
+        if freed:
+            self._keys.free(freed)
+        taken = iter(self._keys.take([call for call, is_taken in asked if is_taken]))
+        return [next(taken) if is_taken else None for _, is_taken in asked]
+
+
+def _same(attempt: Attempt) -> Begin:
+    """Return the beginning of an attempt that is there already; nobody is asked about it again."""
+    return Begin(
+        order=attempt.order, attempt=attempt.id, method=attempt.method, channel=attempt.channel
+    )
+
+
+def _begin(unit: UnitOfWork, starts: Sequence[_Start]) -> list[_Started | Refusal]:
+    """Begin orders and attempts; store the answers of those with whom nothing is left to be done.
+
+    One that is refused takes nothing of the others with it; an order whose attempt is refused is
+    created nevertheless, as it would be by two requests.
+    """
+    commands = [one.command for one in starts if one.command is not None]
+    if commands:
+        intend(unit, [command.call for command in commands])
+    made_of = _created(unit, starts)
+    begun = iter(
+        _begun(
+            unit,
+            [
+                one.begin
+                for place, one in enumerate(starts)
+                if one.begin is not None and not isinstance(made_of.get(place), Refusal)
+            ],
+        )
+    )
+    ids = [one.begin.order for one in starts if one.begin is not None]
+    found = table.find(unit.connection, ids)
+    answers: list[_Started | Refusal] = []
+    stored: list[tuple[KeyedCall, Answer]] = []
+    for place, one in enumerate(starts):
+        order = made_of.get(place)
+        if isinstance(order, Refusal):
+            answers.append(order)
+            continue
+        tried = None if one.begin is None else next(begun)
+        if isinstance(tried, Refusal):
+            answers.append(tried)
+            continue
+        if one.begin is not None:
+            order = found[one.begin.order]
+        assert order is not None
+        answer = None
+        is_sent = tried is not None and tried.attempt.state is AttemptState.SENT
+        if one.command is not None and not is_sent:
+            answer = _answer(one.command, order, None if tried is None else tried.attempt)
+            stored.append((one.command.call, answer))
+        answers.append(_Started(order, tried, answer))
+    if stored:
+        store_answers(unit, stored)
+    return answers
+
+
+def _created(unit: UnitOfWork, starts: Sequence[_Start]) -> dict[int, Order | Refusal]:
+    places = [place for place, one in enumerate(starts) if one.new is not None]
+    news = [one.new for one in starts if one.new is not None]
+    actors = {
+        one.new.id: one.command.actor
+        for one in starts
+        if one.new is not None and one.command is not None
+    }
+    if not news:
+        return {}
+    return dict(zip(places, create(unit, news, actors=actors), strict=True))
+
+
+def _begun(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Begun | Refusal]:
+    """Begin attempts: those out of our own book are paid at once."""
+    ours = [one for one in begins if one.channel == BALANCE]
+    theirs = [one for one in begins if one.channel != BALANCE]
+    sent = iter(begin(unit, theirs) if theirs else ())
+    paid = iter(pay_begun(unit, ours) if ours else ())
+    return [next(paid) if one.channel == BALANCE else next(sent) for one in begins]
+
+
+def _end(unit: UnitOfWork, ends: Sequence[_End]) -> list[_Ended | Refusal]:
+    """Report what was learnt, and store the answers of the commands that waited for it."""
+    rulings = evidence.report(unit, [one.report for one in ends])
+    ids = [one.report.attempt for one in ends]
+    attempts = attempts_table.find(unit.connection, ids)
+    orders = table.find(unit.connection, [one.order for one in attempts.values()])
+    done: list[_Ended | Refusal] = []
+    stored: list[tuple[KeyedCall, Answer]] = []
+    for one, ruling in zip(ends, rulings, strict=True):
+        attempt = attempts[one.report.attempt]
+        answer = None
+        if one.command is not None:
+            answer = _answer(one.command, orders[attempt.order], attempt)
+            stored.append((one.command.call, answer))
+        done.append(_Ended(ruling, orders[attempt.order], attempt, answer))
+    if stored:
+        store_answers(unit, stored)
+    return done
+
+
+def _answer(command: Command, order: Order, attempt: Attempt | None) -> Answer:
+    return Answer(command.status, command.render(order, attempt))
 
 
 def first_open(desk: OpenDesk) -> Router:
