@@ -50,6 +50,8 @@ REPLY: Final = '{"code":"SUCCESS","message":"成功"}'.encode()
 _SCHEME: Final = "WECHATPAY2-SHA256-RSA2048"
 _BEIJING: Final = timezone(timedelta(hours=8))
 _LOOK_AGAIN_SECONDS: Final = 60.0
+_LOOKING_SECONDS: Final = 2.0
+"""How long others wait while one fetches certificates."""
 _SAID: Final = {
     "SUCCESS": Said.SUCCEEDED,
     # It went through, and part of it or all was refunded since.
@@ -336,9 +338,11 @@ class WeChatChannel:
     def _platform_key(self, serial: str) -> RSAPublicKey | None:
         """Return the key of a certificate; one not known yet is looked for at the platform."""
         serial = serial.upper().lstrip("0")
-        if serial not in self._platform:
-            with self._looking:
+        if serial not in self._platform and self._looking.acquire(timeout=_LOOKING_SECONDS):
+            try:
                 self._look_for_certificates()
+            finally:
+                self._looking.release()
         return self._platform.get(serial)
 
     def _look_for_certificates(self) -> None:
