@@ -101,6 +101,7 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.features.http import router as of_features
     from steelyard.ledger.http import router as of_ledger
     from steelyard.parties.http import router as of_parties
+    from steelyard.payments.http import notice_router as of_channel_notices
     from steelyard.payments.http import order_router as of_orders
     from steelyard.simulation.http import router as of_simulation
 
@@ -118,6 +119,7 @@ def routers() -> tuple[APIRouter, ...]:
         of_cases,
         of_experiments,
         of_orders,
+        of_channel_notices,
         of_loans,
         of_day_close,
         of_originations,
