@@ -261,29 +261,66 @@ def draw(
     count = len(candidates)
     if count == 1:
         return candidates, candidates[0].channel, 1.0
+    groups = _groups(candidates, options)
+    at = uniform(seed, 0)
+    if at < options.floor:
+        index = int(at / options.floor * count)
+    elif at < options.floor + groups.half:
+        index = groups.trials[int((at - options.floor) / groups.half * len(groups.trials))]
+    else:
+        begins = options.floor + groups.half
+        is_all = at < begins + (1.0 - begins) * groups.new
+        group = groups.open if is_all else groups.proven
+        index = max(group, key=lambda i: (candidates[i].score, -i))
+    propensity = _propensity(candidates, index, groups, options)
+    return candidates, candidates[index].channel, propensity
+
+
+def propensity_of(candidates: Sequence[Candidate], channel: str, options: Options) -> float:
+    """Return with which probability a channel is chosen of candidates, over all seeds.
+
+    Examples
+    --------
+    >>> same = [Candidate(code, 0.9, 0.01, 0.0, False, False, 0.0, 0.0) for code in "abc"]
+    >>> round(sum(propensity_of(same, code, Options()) for code in "abc"), 9)
+    1.0
+    """
+    if len(candidates) == 1:
+        return 1.0
+    index = next(i for i, one in enumerate(candidates) if one.channel == channel)
+    return _propensity(candidates, index, _groups(candidates, options), options)
+
+
+class _Groups(NamedTuple):
+    """Who competes with whom: those on trial again, those open, those of them that are proven."""
+
+    trials: list[int]
+    open: list[int]
+    proven: list[int]
+    half: float
+    new: float
+
+
+def _groups(candidates: Sequence[Candidate], options: Options) -> _Groups:
+    count = len(candidates)
     trials = [i for i in range(count) if candidates[i].on_trial]
     open_ = [i for i in range(count) if not candidates[i].on_trial] or trials
     proven = [i for i in open_ if not candidates[i].is_new] or open_
     half = options.half_open_share if trials and len(trials) < count else 0.0
     new = options.new_share if len(proven) < len(open_) else 1.0
-    at = uniform(seed, 0)
-    if at < options.floor:
-        index = int(at / options.floor * count)
-    elif at < options.floor + half:
-        index = trials[int((at - options.floor) / half * len(trials))]
-    else:
-        rest = 1.0 - options.floor - half
-        group = open_ if at < options.floor + half + rest * new else proven
-        index = max(group, key=lambda i: (candidates[i].score, -i))
-    propensity = options.floor / count
-    if candidates[index].on_trial and half:
-        propensity += half / len(trials)
-    else:
-        wins = new * _chance(candidates, open_, index, options)
-        if new < 1.0 and index in proven:
-            wins += (1.0 - new) * _chance(candidates, proven, index, options)
-        propensity += (1.0 - options.floor - half) * wins
-    return candidates, candidates[index].channel, min(propensity, 1.0)
+    return _Groups(trials, open_, proven, half, new)
+
+
+def _propensity(
+    candidates: Sequence[Candidate], index: int, groups: _Groups, options: Options
+) -> float:
+    propensity = options.floor / len(candidates)
+    if groups.half and candidates[index].on_trial:
+        return propensity + groups.half / len(groups.trials)
+    wins = groups.new * _chance(candidates, groups.open, index, options)
+    if groups.new < 1.0 and index in groups.proven:
+        wins += (1.0 - groups.new) * _chance(candidates, groups.proven, index, options)
+    return min(propensity + (1.0 - options.floor - groups.half) * wins, 1.0)
 
 
 def _worth(one: Candidate, options: Options) -> float:
@@ -296,7 +333,7 @@ def _drawn(one: Candidate, options: Options, seed: int, stream: int) -> Candidat
 
 
 def _chance(
-    candidates: tuple[Candidate, ...], group: Sequence[int], index: int, options: Options
+    candidates: Sequence[Candidate], group: Sequence[int], index: int, options: Options
 ) -> float:
     """Return how likely one of a group has the highest score, over all draws."""
     one = candidates[index]

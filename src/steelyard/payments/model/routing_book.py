@@ -29,6 +29,7 @@ from steelyard.payments.model.breaker import (
     Paid,
 )
 from steelyard.payments.model.channel import Method, Stage
+from steelyard.payments.model.channel_calendar import Closed
 from steelyard.payments.model.lifecycle import Trial
 from steelyard.payments.model.routing_rules import Options, RoutingPolicy, RoutingRequest
 
@@ -38,16 +39,6 @@ _BASELINE: Final = 21_600.0
 _LOAD: Final = 900.0
 _FIRST_GUESS: Final = 0.85
 _LN2: Final = log(2.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """When a channel takes nothing, in seconds since 1970; `methods` empty: none of them."""
-
-    start: float
-    end: float
-    why: str
-    methods: frozenset[Method] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,10 +267,6 @@ def sent(book: Book, attempt: UUID, request: RoutingRequest, channel: str, now: 
         segment.count(seconds, book.policy.options)
     book.pending[attempt] = Pending(channel, request.method, request.merchant, chain, seconds)
     book.waiting.append((seconds, attempt))
-    lane = book.lanes.get(channel)
-    if lane is not None and (lane.daily_most is not None or lane.trial is not None):
-        amount, payments = book.used.get((channel, request.currency), (0, 0))
-        book.used[channel, request.currency] = (amount + request.amount_minor, payments + 1)
 
 
 def tick(book: Book, now: datetime) -> list[tuple[str, Method, Moved]]:
@@ -295,10 +282,6 @@ def tick(book: Book, now: datetime) -> list[tuple[str, Method, Moved]]:
         _, attempt = book.waiting.popleft()
         one = book.pending.get(attempt)
         if one is None:
-            continue
-        if one.late_at is not None:
-            # It came a second time, to be forgotten: nobody knows, and nobody will soon.
-            del book.pending[attempt]
             continue
         one.late_at = seconds
         for segment in one.chain:
@@ -353,6 +336,13 @@ def observe(book: Book, outcome: Outcome, now: datetime) -> Moved | None:
     if moved is not None and moved.after is BreakerState.CLOSED:
         _forget_level(book, *key)
     return moved
+
+
+def withdraw(book: Book, attempt: UUID, now: datetime) -> None:
+    """Forget that an attempt is under way: it waits for its payer, not for its channel."""
+    waited = book.pending.pop(attempt, None)
+    if waited is not None and waited.late_at is not None:
+        _take_back(waited, waited.late_at, now.timestamp())
 
 
 def _take_back(waited: Pending, late_at: float, seconds: float) -> None:

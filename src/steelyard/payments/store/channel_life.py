@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -121,13 +120,14 @@ def unfinished(connection: sa.Connection, code: str) -> int:
     return int(found)
 
 
-def succeeded_since(connection: sa.Connection, code: str, since: datetime | None) -> int:
-    """Return how many attempts of a channel went through since an instant."""
+def succeeded_on_trial(connection: sa.Connection, code: str) -> int:
+    """Return how many attempts of a channel went through since it came to its trial last."""
     found = connection.execute(
         sa.text(
             "SELECT count(*) FROM payments.attempt WHERE channel = :code"
-            " AND state IN ('succeeded', 'reversed') AND sent_at >= :since"
+            " AND state IN ('succeeded', 'reversed') AND sent_at >= (SELECT max(at)"
+            " FROM payments.channel_stage WHERE channel = :code AND after = 'trial')"
         ),
-        {"code": code, "since": since},
+        {"code": code},
     ).scalar_one()
     return int(found)
