@@ -27,7 +27,6 @@ from steelyard.credit.model.loan_refusals import (
 )
 from steelyard.credit.model.postings import (
     Accounts,
-    Line,
     Position,
     legs,
     moved,
@@ -51,6 +50,7 @@ from steelyard.ledger import (
     entry,
     post,
 )
+from steelyard.payments import wallets
 
 OVER: Final = frozenset({LoanState.CLOSED, LoanState.SOLD, LoanState.CANCELLED})
 _COUNTERS: Final = frozenset(one.name for one in fields(Totals))
@@ -192,7 +192,7 @@ def perform(unit: UnitOfWork, file: LoanFile, act: Act, *, dry_run: bool = False
         },
     )
     if effect.entry is not None:
-        accepted(post(unit, _transfers(file, act, effect.entry, effect.lines)))
+        accepted(post(unit, _transfers(unit, file, act, effect)))
     return replace(effect, is_done=True)
 
 
@@ -289,11 +289,12 @@ def _mirror(book: str, currency: str) -> str:
     return NewAccount.mirror(book, currency=currency, kind=AccountKind.ASSET).code
 
 
-def _transfers(file: LoanFile, act: Act, id: UUID, lines: Sequence[Line]) -> tuple[Transfer, ...]:
-    """Return the entry in the lender's book, and its other half at the wallets."""
-    loan, lender = file.loan, file.lender
+def _transfers(unit: UnitOfWork, file: LoanFile, act: Act, effect: Effect) -> tuple[Transfer, ...]:
+    """Return the entry in the lender's book, and its other half, which payments has written."""
+    loan, lender, lines = file.loan, file.lender, effect.lines
+    assert effect.entry is not None, "there is something to post"
     heading = Heading(
-        entry=id,
+        entry=effect.entry,
         book=lender.book,
         currency=loan.currency,
         cause=act.cause,
@@ -312,12 +313,21 @@ def _transfers(file: LoanFile, act: Act, id: UUID, lines: Sequence[Line]) -> tup
     facing = _mirror(lender.wallets_book, loan.currency)
     amount = sum(one.amount_minor for one in lines if one.account == facing)
     if amount:
-        there = replace(heading, book=loan.wallet_book)
-        theirs = act.other_account or loan.wallet_account
-        ours = _mirror(lender.book, loan.currency)
-        debit, credit = (theirs, ours) if amount > 0 else (ours, theirs)
+        move = wallets.debit if amount > 0 else wallets.pay_out
+        new = wallets.NewMovement(
+            entry=effect.entry,
+            own_book=lender.book,
+            book=loan.wallet_book,
+            account=act.other_account or loan.wallet_account,
+            amount_minor=abs(amount),
+            currency=loan.currency,
+            cause=act.cause,
+            about=loan.subject,
+            decision=act.decision,
+            note={"loan": loan.nr},
+        )
         found[-1] = replace(found[-1], linked=True)
-        found.append(replace(there.transfer(0, debit, credit, abs(amount)), linked=False))
+        found.append(move(unit, new))
     return tuple(found)
 
 

@@ -28,13 +28,13 @@ from steelyard.ledger import (
     Leg,
     NewAccount,
     accepted,
-    between_books,
     entry,
     open_accounts,
     open_book,
     open_chart,
     post,
 )
+from steelyard.payments import wallets
 
 __all__ = [
     "BOOK",
@@ -156,15 +156,15 @@ def open_lender(
     if funding_minor <= 0:
         raise AmountIsNotPositive(amount_minor=funding_minor)
     wanted = Lender(currency, book, wallets_book)
-    wallets = BookReader(unit.connection, wallets_book)
-    wallets.account(settlement_account)
+    there = BookReader(unit.connection, wallets_book)
+    there.account(settlement_account)
     open_book(
         unit,
         book,
         name="Consumer lender",
         funds=Funds.OWN,
-        business_on=wallets.book.business_on,
-        timezone=wallets.book.timezone,
+        business_on=there.book.business_on,
+        timezone=there.book.timezone,
     )
     if not table.insert(unit.connection, wanted, unit.now):
         found = table.read(unit.connection, currency)
@@ -217,17 +217,21 @@ def fund(
 
 def _deposit(unit: UnitOfWork, lender: Lender, settlement: str, amount_minor: int) -> None:
     """Pay from our bank into the reserve of the wallets, which owes it to us from then on."""
-    heading = Heading(
-        entry=unit.new_id(), book=lender.wallets_book, currency=lender.currency, cause=_RULE
-    )
-    transfers = between_books(
-        heading,
-        lender.book,
-        debit=settlement,
-        credit=f"bank:{lender.currency}",
+    currency = lender.currency
+    heading = Heading(entry=unit.new_id(), book=lender.book, currency=currency, cause=_RULE)
+    new = wallets.NewMovement(
+        entry=heading.entry,
+        own_book=lender.book,
+        book=lender.wallets_book,
+        account=settlement,
         amount_minor=amount_minor,
+        currency=currency,
+        cause=_RULE,
+        about=f"book:{lender.book}",
     )
-    accepted(post(unit, transfers))
+    ours = NewAccount.mirror(lender.wallets_book, currency=currency, kind=AccountKind.ASSET).code
+    paid = heading.transfer(0, ours, f"bank:{currency}", amount_minor)
+    accepted(post(unit, [paid, wallets.deposit(unit, new)]))
 
 
 def receive(unit: UnitOfWork, *, amount_minor: int, currency: str, reference: str) -> None:
