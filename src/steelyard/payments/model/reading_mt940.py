@@ -263,11 +263,13 @@ def _messages(text: str) -> list[_Message]:
 
 def _unglued(text: str) -> list[tuple[int, str]]:
     lines = []
+    # In a file of one line only the tags can end a text; otherwise texts are left alone.
+    may_glue = _MAY_GLUE if "\n" in text.strip() else _MAY_GLUE | {"86"}
     for number, line in enumerate(text.split("\n"), start=1):
         rest = line
         while True:
             match = _TAG.match(rest.lstrip())
-            glued = _GLUED.search(rest, 4) if match and match[1] in _MAY_GLUE else None
+            glued = _GLUED.search(rest, 4) if match and match[1] in may_glue else None
             if glued is None:
                 lines.append((number, rest))
                 break

@@ -19,6 +19,7 @@ from steelyard.payments.model.statement_refusals import (
     StatementCurrencyIsUnknown,
     StatementEncodingIsWrong,
     StatementFieldIsMalformed,
+    StatementIsCutOff,
 )
 
 CHINA: Final = ZoneInfo("Asia/Shanghai")
@@ -48,6 +49,7 @@ _WITHDRAWN: Final = {
     "SKK": 2,
 }
 _AMOUNT_LIMIT: Final = Decimal(2**62)
+_CUT: Final = frozenset({"unexpected end of data", "incomplete multibyte sequence"})
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _CHINESE: Final = re.compile(r"[　-〿一-鿿＀-￯·“”‘’…—]{2,}")
 
@@ -95,12 +97,17 @@ def western(content: bytes) -> str:
         return _unix(content.decode("latin-1"))
 
 
-def first_wrong(content: bytes, encoding: str) -> StatementEncodingIsWrong:
-    """Return the refusal of the first byte that is no text in the encoding."""
+def first_wrong(content: bytes, encoding: str) -> StatementEncodingIsWrong | StatementIsCutOff:
+    """Return the refusal of the first byte that is no text in the encoding.
+
+    A character that the end of the file cuts through is no wrong encoding.
+    """
     try:
         content.decode(encoding)
     except UnicodeDecodeError as wrong:
         line = content[: wrong.start].count(b"\n") + 1
+        if wrong.end == len(content) and wrong.reason in _CUT:
+            return StatementIsCutOff(line=line, missing=encoding)
         return StatementEncodingIsWrong(line=line, encoding=encoding)
     raise AssertionError(f"every byte is text in {encoding}")
 

@@ -55,12 +55,15 @@ def gunzip(content: bytes) -> bytes:
     while rest:
         unpacking = zlib.decompressobj(wbits=31)
         try:
-            whole += unpacking.decompress(rest, MOST_BYTES + 1 - len(whole))
+            while not unpacking.eof:
+                part = unpacking.decompress(rest, _SMALL)
+                whole += part
+                check_size(len(whole), packed=len(content))
+                rest = unpacking.unconsumed_tail
+                if not part and not rest and not unpacking.eof:
+                    raise StatementArchiveIsBroken(line=1, found="cut off")
         except zlib.error as wrong:
             raise StatementArchiveIsBroken(line=1, found=str(wrong)[:60]) from None
-        check_size(len(whole), packed=len(content))
-        if not unpacking.eof:
-            raise StatementArchiveIsBroken(line=1, found="cut off")
         rest = unpacking.unused_data.lstrip(b"\x00")
     return bytes(whole)
 
@@ -100,7 +103,7 @@ def unzip(content: bytes) -> list[tuple[str, bytes]]:
         try:
             with archive.open(entry) as packed:
                 # What the list promises is not believed: reading stops by itself.
-                unpacked = packed.read(MOST_BYTES + 1 - whole)
+                unpacked = packed.read(min(MOST_BYTES - whole, _MOST_RATIO * len(content)) + 1)
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as wrong:
             raise StatementArchiveIsBroken(line=1, found=str(wrong)[:60]) from None
         whole += len(unpacked)
