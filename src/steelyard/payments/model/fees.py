@@ -50,6 +50,22 @@ class FeePlanIsMalformed(Refusal):
     zh = "费率方案无效：{reason}。"
 
 
+class FeePlanIsTooLate(Refusal):
+    """What was charged stays as it was: a plan begins at a midnight to come."""
+
+    kind = RefusalKind.INVALID
+    en = "A plan from {effective_on} on comes too late; the earliest day is {earliest}."
+    zh = "方案生效日 {effective_on} 过早，最早为 {earliest}。"
+
+
+class FeePlanStateForbids(Refusal):
+    """The verb does not go with the state of the plan."""
+
+    kind = RefusalKind.CONFLICT
+    en = "Fee plan {plan} is {state}: it cannot be {verb}."
+    zh = "费率方案 {plan} 的状态为 {state}，不能执行 {verb}。"
+
+
 class FeeReturn(StrEnum):
     """What of a fee a refund gives back to the merchant."""
 

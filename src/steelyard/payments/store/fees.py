@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -105,6 +106,59 @@ def in_force(connection: sa.Connection, merchants: Sequence[UUID], on: date) -> 
         {"merchants": list(merchants), "on": on},
     )
     return {row.merchant: _plan(row) for row in rows}
+
+
+def in_force_on_days(
+    connection: sa.Connection, days: Collection[tuple[UUID, date]]
+) -> dict[tuple[UUID, date], FeePlan]:
+    """Return the plan of each merchant and day; none where none was agreed."""
+    asked = list(days)
+    rows = connection.execute(
+        sa.text(
+            f"SELECT d.day, p.* FROM unnest(CAST(:merchants AS uuid[]), CAST(:days AS date[]))"
+            f" AS d (merchant, day) CROSS JOIN LATERAL (SELECT {_COLUMNS} FROM payments.fee_plan f"
+            " WHERE f.merchant = d.merchant AND f.state = 'approved' AND f.effective_on <= d.day"
+            " ORDER BY f.effective_on DESC, f.version DESC LIMIT 1) p"
+        ),
+        {"merchants": [merchant for merchant, _ in asked], "days": [day for _, day in asked]},
+    )
+    return {(row.merchant, row.day): _plan(row) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """The part of a month before a day, in which a merchant's volume of a currency is counted."""
+
+    merchant: UUID
+    currency: str
+    day: date
+    timezone: str
+
+
+def volumes(
+    connection: sa.Connection, months: Collection[Month]
+) -> dict[tuple[UUID, str, date], int]:
+    """Return what merchants captured in the month before a day, minor units."""
+    asked = list(months)
+    rows = connection.execute(
+        sa.text(
+            "SELECT m.merchant, m.currency, m.day, coalesce((SELECT sum(o.captured_minor)"
+            " FROM payments.order o WHERE o.merchant = m.merchant AND o.currency = m.currency"
+            " AND o.mode = 'live'"
+            " AND o.paid_at >= date_trunc('month', m.day::timestamp) AT TIME ZONE m.timezone"
+            " AND o.paid_at < m.day::timestamp AT TIME ZONE m.timezone), 0)::bigint AS volume"
+            " FROM unnest(CAST(:merchants AS uuid[]), CAST(:currencies AS text[]),"
+            " CAST(:days AS date[]), CAST(:timezones AS text[]))"
+            " AS m (merchant, currency, day, timezone)"
+        ),
+        {
+            "merchants": [one.merchant for one in asked],
+            "currencies": [one.currency for one in asked],
+            "days": [one.day for one in asked],
+            "timezones": [one.timezone for one in asked],
+        },
+    )
+    return {(row.merchant, row.currency, row.day): row.volume for row in rows}
 
 
 def _plan(row: sa.Row[Any]) -> FeePlan:
