@@ -40,6 +40,10 @@ EXCESS_CAUSE: Final = "rule.refund_excess@1"
 AUTOMATIC_CAUSE: Final = "rule.refund_unclaimed@1"
 
 
+Leg = tuple[str, str, int, str]
+"""Debit, credit, minor units, cause."""
+
+
 @dataclass(slots=True)
 class Change:
     """Orders, refunds and splits as a batch leaves them, and what it posts and tells.
@@ -140,7 +144,7 @@ class Change:
         }[move](refund, of_excess_minor)
         self._post(refund, move, legs)
 
-    def _reserve(self, refund: Refund, excess_minor: int) -> list[tuple[str, str, int, str]]:
+    def _reserve(self, refund: Refund, excess_minor: int) -> list[Leg]:
         refunds = accounts.refunds(refund.currency)
         parts = self._turn_parts(refund, sign=1)
         rest = refund.amount_minor - excess_minor - sum(minor for _, minor in parts)
@@ -148,28 +152,30 @@ class Change:
         legs = [(home_account(refund), refunds, rest, cause)]
         legs += [(account, refunds, minor, cause) for account, minor in parts]
         if excess_minor:
-            bearer, account = self._bearer(refund.merchant, refund.currency)
-            self._lose(refund, bearer, excess_minor)
+            bearer, account = self.bearer(refund.merchant, refund.currency)
+            because = f"refund:{refund.id}"
+            self.lose(self.orders[refund.order], because, bearer, excess_minor)
             legs.append((account, refunds, excess_minor, EXCESS_CAUSE))
         return legs
 
-    def _release(self, refund: Refund, excess_minor: int) -> list[tuple[str, str, int, str]]:
+    def _release(self, refund: Refund, excess_minor: int) -> list[Leg]:
         refunds = accounts.refunds(refund.currency)
         parts = self._turn_parts(refund, sign=-1)
         rest = refund.amount_minor - excess_minor - sum(minor for _, minor in parts)
         legs = [(refunds, home_account(refund), rest, CAUSE)]
         legs += [(refunds, account, minor, CAUSE) for account, minor in parts]
         if excess_minor:
-            bearer, account = self._bearer(refund.merchant, refund.currency)
-            self._lose(refund, bearer, -excess_minor)
+            bearer, account = self.bearer(refund.merchant, refund.currency)
+            because = f"refund:{refund.id}"
+            self.lose(self.orders[refund.order], because, bearer, -excess_minor)
             legs.append((refunds, account, excess_minor, EXCESS_CAUSE))
         return legs
 
-    def _pay(self, refund: Refund, _: int) -> list[tuple[str, str, int, str]]:
+    def _pay(self, refund: Refund, _: int) -> list[Leg]:
         refunds = accounts.refunds(refund.currency)
         return [(refunds, self._outside(refund), refund.amount_minor, cause_of(refund))]
 
-    def _return(self, refund: Refund, _: int) -> list[tuple[str, str, int, str]]:
+    def _return(self, refund: Refund, _: int) -> list[Leg]:
         refunds = accounts.refunds(refund.currency)
         return [(self._outside(refund), refunds, refund.amount_minor, cause_of(refund))]
 
@@ -200,7 +206,7 @@ class Change:
                 borne.append((split.account, minor))
         return borne
 
-    def _bearer(self, merchant: UUID, currency: str) -> tuple[str, str]:
+    def bearer(self, merchant: UUID, currency: str) -> tuple[str, str]:
         """Return who bears what goes out beyond a payment, and the account it is taken from.
 
         Ours is taken from fees that are earned and not swept: client money never bears it.
@@ -209,53 +215,62 @@ class Change:
             return "platform", accounts.fees_due(currency)
         return "merchant", accounts.available(merchant, currency)
 
-    def _lose(self, refund: Refund, bearer: str, amount_minor: int) -> None:
+    def lose(self, order: Order, because: str, bearer: str, amount_minor: int) -> None:
+        """Note a loss, or below zero that it came back."""
         loss = Loss(
             self.unit.new_id(),
-            refund.order,
-            refund.merchant,
-            refund.mode.value,
-            f"refund:{refund.id}",
+            order.id,
+            order.merchant,
+            order.mode.value,
+            because,
             bearer,
             amount_minor,
-            refund.currency,
+            order.currency,
             self.unit.now,
         )
         self.losses.append(loss)
 
-    def _post(
-        self, refund: Refund, move: RefundMove, legs: Sequence[tuple[str, str, int, str]]
-    ) -> None:
+    def post(self, order: Order, id: UUID, leg: Leg, about: str) -> None:
+        """Add a posting to what is posted in the end, and the accounts that it needs.
+
+        Parameters
+        ----------
+        about : `noun:id` of what it is about besides the payment
+        """
+        debit, credit, minor, cause = leg
+        if not minor:
+            return
+        book = institution.read_known(self.unit.connection, order.mode).client_book
+        self.wanted.setdefault(book, []).extend(
+            (code, order.currency)
+            for code in (debit, credit)
+            if is_ours(code, order, self.splits.get(order.id, []))
+        )
+        noun, _, what = about.partition(":")
+        self.transfers.append(
+            Transfer(
+                id=id,
+                book=book,
+                cause=cause,
+                debit=debit,
+                credit=credit,
+                amount_minor=minor,
+                currency=order.currency,
+                metadata={"payment": str(order.id), noun: what},
+            )
+        )
+
+    def _post(self, refund: Refund, move: RefundMove, legs: Sequence[Leg]) -> None:
         order = self.orders[refund.order]
-        book = institution.read_known(self.unit.connection, refund.mode).client_book
         # Money that went out went out: only what is yet to go has to be borne by the balance.
         is_new = move is RefundMove.RESERVE and refund.state is RefundState.RESERVED
-        bound = is_new and refund.home is Home.AVAILABLE
-        for number, (debit, credit, minor, cause) in enumerate(legs):
-            if not minor:
-                continue
-            self.wanted.setdefault(book, []).extend(
-                (code, refund.currency)
-                for code in (debit, credit)
-                if is_ours(code, order, self.splits.get(order.id, []))
-            )
+        for number, leg in enumerate(legs):
             # A transition happens once for a version, whatever it is called.
             id = uuid5(refund.id, f"{refund.version}/{move.value}/{number}")
-            self.transfers.append(
-                Transfer(
-                    id=id,
-                    book=book,
-                    cause=cause,
-                    debit=debit,
-                    credit=credit,
-                    amount_minor=minor,
-                    currency=refund.currency,
-                    metadata={"payment": str(refund.order), "refund": str(refund.id)},
-                )
-            )
-            if bound and number == 0:
+            self.post(order, id, leg, f"refund:{refund.id}")
+            if is_new and refund.home is Home.AVAILABLE and number == 0:
                 advance = self.terms[refund.merchant].advance_minor
-                self.lowest[id] = (refund.merchant, advance, minor)
+                self.lowest[id] = (refund.merchant, advance, leg[2])
 
 
 def is_ours(code: str, order: Order, splits: Sequence[Split]) -> bool:

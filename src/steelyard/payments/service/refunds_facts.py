@@ -100,3 +100,66 @@ def of_state(order: Order, attempt: Attempt | None, refund: Refund) -> Fact | No
         return RefundFailed(**told, reason=reason)
     kind = _BY_STATE.get(refund.state.value)
     return None if kind is None else kind(**told)
+
+
+class DisputeFact(facts.PaymentFact, kw_only=True):
+    """What every fact about a dispute tells, besides its payment.
+
+    Attributes
+    ----------
+    dispute_minor : claimed; held_minor : of it, withheld or taken from the merchant
+    money : `none`, `withheld` or `taken`
+    """
+
+    dispute: UUID
+    reference: str
+    dispute_minor: int
+    held_minor: int
+    state: str
+    money: str
+    reason: str = ""
+
+
+class DisputeOpened(DisputeFact, kind="payments.DisputeOpened", version=1):
+    """A payer took the payment to his bank: an inquiry, or a claim with the money withheld."""
+
+
+class DisputeMoved(DisputeFact, kind="payments.DisputeMoved", version=1):
+    """It goes on: evidence is due or submitted, it ran out, or it is put before the banks anew."""
+
+
+class DisputeWon(DisputeFact, kind="payments.DisputeWon", version=1):
+    """It went the merchant's way; what was withheld is his again."""
+
+
+class DisputeLost(DisputeFact, kind="payments.DisputeLost", version=1):
+    """It went the payer's way, or the merchant did not contest it; the channel takes the money."""
+
+
+class PaymentShared(facts.PaymentFact, kind="payments.PaymentShared", version=1, kw_only=True):
+    """A part of a payment went to others than its merchant."""
+
+    share_no: str
+    shared_minor: int
+    receivers: int
+
+
+class MerchantTransferMade(Fact, kind="payments.MerchantTransferMade", version=1):
+    """Money went from one merchant of a platform to another; subject `merchant_transfer:<id>`."""
+
+    transfer: UUID
+    platform: UUID
+    from_merchant: UUID
+    to_merchant: UUID
+    mode: str
+    amount_minor: int
+    currency: str
+
+
+class MerchantTransferReturned(Fact, kind="payments.MerchantTransferReturned", version=1):
+    """Some of it came back; `returned_minor` in all so far."""
+
+    transfer: UUID
+    returned_minor: int
+    amount_minor: int
+    currency: str
