@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -129,6 +129,8 @@ class Mailbox:
     url: str
     came: Queue[RawNotice] = field(default_factory=Queue)
     answer: tuple[int, bytes] = (500, b"")
+    handed_to: Callable[[RawNotice], tuple[int, bytes]] | None = None
+    """Whoever answers instead."""
 
     def take(self, seconds: float = 10.0) -> RawNotice:
         return self.came.get(timeout=seconds)
@@ -141,8 +143,9 @@ def mailbox() -> Iterator[Mailbox]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            status, reply = box.answer
-            box.came.put(RawNotice(dict(self.headers.items()), body))
+            raw = RawNotice(dict(self.headers.items()), body)
+            box.came.put(raw)
+            status, reply = box.answer if box.handed_to is None else box.handed_to(raw)
             self.send_response(status)
             self.send_header("content-length", str(len(reply)))
             self.end_headers()
