@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import numpy as np
@@ -129,10 +130,12 @@ def sums_of_days(work: Work) -> None:
     np.add.at(gross, which, ours.amount[i])
     np.add.at(net, which, ours.amount[i] - fee)
     several = np.bincount(which, minlength=days.shape[1]) > 1
-    lines = list(zip(theirs.on[j], hashes(theirs.currency[j]).view(np.int64), strict=True))
+    unit_of = hashes(theirs.currency[j]).view(np.int64)
+    lines = list(zip(theirs.on[j].tolist(), unit_of.tolist(), strict=True))
+    times = Counter(lines)
     taken: set[int] = set()
     for one, (on, unit) in zip(j.tolist(), lines, strict=True):
-        if lines.count((on, unit)) > 1:
+        if times[on, unit] > 1:
             continue
         amount = theirs.amount[one]
         is_it = several & (days[1] == unit) & ((gross == amount) | (net == amount))

@@ -325,11 +325,11 @@ class Work:
         bits = np.zeros(len(i), np.int16)
         bits[ours.currency[i] != theirs.currency[j]] |= Difference.CURRENCY
         bits[broken & ~(back & (held == Held.REVERSED))] |= Difference.STATUS
-        bits[~self.same_kind(ours, i, j) & ~back] |= Difference.DIRECTION
         is_long = ((held == Held.OPEN) | (held == Held.NO_MONEY)) & is_done
         bits[is_long] |= Difference.LONG
         # What has no money on either side agrees, whatever amount a refused line repeats.
         quiet = (held != Held.MONEY) & ~is_done
+        bits[~self.same_kind(ours, i, j) & ~back & ~quiet] |= Difference.DIRECTION
         bits[(theirs.amount[j] != ours.amount[i]) & ~is_net & ~back & ~quiet] |= Difference.AMOUNT
         said = (theirs.fee[j] != NOT_SAID) & (ours.fee[i] != NOT_SAID)
         bits[said & (theirs.fee[j] != ours.fee[i]) & ~quiet & ~back] |= Difference.FEE
