@@ -120,8 +120,19 @@ def sign(database: Database, merchant: UUID, **contract: object) -> None:
     )
 
 
-def clear(database: Database, made: Sequence[Order], *, fee_minor: int = 0) -> None:
-    """Let a day be cleared: what is pending of the orders becomes available, less a fee each."""
+def clear(
+    database: Database,
+    made: Sequence[Order],
+    *,
+    fee_minor: int = 0,
+    captured_minor: int | None = None,
+) -> None:
+    """Let a day be cleared: what is pending of the orders becomes available, less a fee each.
+
+    Parameters
+    ----------
+    captured_minor : of each, less what refunds took of it before
+    """
 
     def work(unit: UnitOfWork) -> None:
         on = date(2026, 3, 2)
@@ -134,6 +145,7 @@ def clear(database: Database, made: Sequence[Order], *, fee_minor: int = 0) -> N
         )
         moved = []
         for order in made:
+            net = order.captured_minor if captured_minor is None else captured_minor
             unit.execute(
                 "INSERT INTO payments.clearing_line (about, kind, channel, mode, on_day, merchant,"
                 " currency, method, amount_minor, pending_minor, fee_minor, plan, happened_at)"
@@ -149,7 +161,7 @@ def clear(database: Database, made: Sequence[Order], *, fee_minor: int = 0) -> N
             )
             pending = accounts.pending(order.merchant, order.currency)
             for credit, minor in (
-                (accounts.available(order.merchant, order.currency), order.captured_minor),
+                (accounts.available(order.merchant, order.currency), net),
                 (FEES, fee_minor),
             ):
                 source = pending if credit != FEES else accounts.available(order.merchant, "CNY")

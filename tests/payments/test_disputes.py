@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -76,7 +77,7 @@ def take(
 
 def say(database: Database, dispute: Dispute, *words: DisputeWord) -> Dispute:
     for word in words:
-        database.transact(lambda unit, word=word: disputes.tell(unit, dispute.id, word))
+        database.transact(partial(disputes.tell, dispute=dispute.id, word=word))
     with database.reading() as connection:
         return disputes.read(connection, dispute.id)
 

@@ -17,6 +17,10 @@ from steelyard.payments.model.refunds_refusals import SplitExceedsPayment, Split
 _HEX = re.compile(r"[0-9a-f]{32}")
 _ACCOUNT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*([:/.][A-Za-z0-9_-]+)*")
 MOST_RECEIVERS = 50
+_INTERNAL = (
+    *("settlement", "in_transit", "merchant", "payouts", "refunds", "disputes", "unclaimed"),
+    *("shortage", "fees_due", "mirror", "position"),
+)
 
 
 class SplitState(StrEnum):
@@ -59,6 +63,28 @@ class Split:
     def account(self) -> str:
         """The account that it goes to."""
         return account_of(self.receiver, self.currency)
+
+
+def merchant_of(receiver: str) -> UUID | None:
+    """Return the merchant that a receiver is; None for an account.
+
+    Examples
+    --------
+    >>> merchant_of("agent:7:CNY") is None
+    True
+    """
+    return UUID(receiver) if _HEX.fullmatch(receiver) else None
+
+
+def is_internal(code: str) -> bool:
+    """Return whether an account is one of our own keeping, which nobody outside is paid into.
+
+    Examples
+    --------
+    >>> is_internal(accounts.fees_due("CNY")), is_internal("wallet:ann")
+    (True, False)
+    """
+    return code.startswith(_INTERNAL)
 
 
 def account_of(receiver: str, currency: str) -> str:

@@ -285,6 +285,18 @@ def overdue(connection: sa.Connection, now: datetime, limit: int) -> list[UUID]:
     return list(rows.scalars())
 
 
+def reversing(connection: sa.Connection, limit: int) -> list[UUID]:
+    """Return attempts that are being taken back and of which the channel has not said so."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT id FROM payments.attempt WHERE is_reversing AND state = 'succeeded'"
+            " ORDER BY id LIMIT :limit"
+        ),
+        {"limit": limit},
+    )
+    return list(rows.scalars())
+
+
 def terms_of_merchants(
     connection: sa.Connection, merchants: Sequence[UUID]
 ) -> dict[UUID, RefundTerms]:

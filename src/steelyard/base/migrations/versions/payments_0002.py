@@ -64,6 +64,8 @@ CREATE INDEX refund_waiting ON payments.refund (state, asked_at)
 CREATE INDEX refund_by_wait ON payments.refund (wait_until_at) WHERE wait_until_at IS NOT NULL;
 CREATE INDEX refund_by_channel ON payments.refund (channel, sent_at);
 GRANT SELECT, INSERT, UPDATE ON payments.refund TO steelyard_app;
+CREATE INDEX attempt_reversing ON payments.attempt (id)
+    WHERE is_reversing AND state = 'succeeded';
 
 CREATE TABLE payments.loss (
     id uuid PRIMARY KEY,
@@ -214,7 +216,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them."""
-    op.execute("DROP INDEX payments.order_to_split")
+    op.execute("DROP INDEX payments.order_to_split, payments.attempt_reversing")
     for table in (
         *("dispute_step", "dispute_evidence", "dispute"),
         *("transfer", "split", "loss", "refund"),
