@@ -34,6 +34,7 @@ def later(module: str, name: str) -> Factory:
 
 KINDS: dict[str, Factory] = {
     "alipay": later("alipay", "AlipayChannel"),
+    "bank_file": later("bank_file", "BankFileChannel"),
     "uni": later("uni", "UniChannel"),
     "wechat": later("wechat", "WeChatChannel"),
 }
