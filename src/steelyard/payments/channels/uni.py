@@ -37,7 +37,7 @@ from steelyard.payments.model.channel import (
     StatementFile,
 )
 
-FORM: Final = "uni_statement"
+FORM: Final = "uni"
 _SAID: Final = {
     "succeeded": Said.SUCCEEDED,
     "authorized": Said.AUTHORIZED,
