@@ -50,9 +50,9 @@ class BreakerOptions:
     probes : failed probes in a row that open it, good ones that half-open it
     """
 
-    threshold: float = 10.0
+    threshold: float = 14.0
     outage: float = 0.25
-    single_share: float = 0.6
+    single_share: float = 0.4
     cool_down: float = 120.0
     cool_down_most: float = 1_800.0
     calm: float = 3_600.0
@@ -99,7 +99,7 @@ class Breaker:
     ----------
     since : since when it is in its state; until : when an open one becomes half open
     trips : how often it opened lately
-    score : nats that speak for an outage
+    score : nats that speak for an outage; others : those of all merchants but the worst
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -108,6 +108,7 @@ class Breaker:
     until: float = 0.0
     trips: int = 0
     score: float = 0.0
+    others: float = 0.0
     probes_good: int = 0
     probes_bad: int = 0
     by_merchant: dict[object, float] = field(default_factory=dict)
@@ -184,20 +185,25 @@ class Breaker:
             self.trips, self.since = self.trips - 1, now
         self._count(paid.merchant)
         step = _step(paid, options)
-        self.score = max(0.0, self.score + step)
+        self.score = min(max(0.0, self.score + step), options.threshold)
+        of_it = max(0.0, self.by_merchant.get(paid.merchant, 0.0) + step)
+        if of_it:
+            self.by_merchant[paid.merchant] = of_it
+        else:
+            self.by_merchant.pop(paid.merchant, None)
+        if paid.merchant != max(self.by_merchant, key=self._evidence_of, default=None):
+            self.others = max(0.0, self.others + step)
         if not self.score:
             self.by_merchant.clear()
-            return None
-        of_it = self.by_merchant.get(paid.merchant, 0.0) + step
-        self.by_merchant[paid.merchant] = max(0.0, of_it)
+            self.others = 0.0
         if self.score < options.threshold:
             return None
-        if len(self.recent) > 1:
-            most = options.single_share * options.threshold
-            if sum(min(one, most) for one in self.by_merchant.values()) < options.threshold:
-                self.score = options.threshold
-                return None
+        if len(self.recent) > 1 and self.others < options.threshold * (1 - options.single_share):
+            return None
         return self._open(now, OpenedBy.TRAFFIC, options)
+
+    def _evidence_of(self, merchant: object) -> float:
+        return self.by_merchant[merchant]
 
     def _count(self, merchant: object) -> None:
         """Remember which merchants sent the last payments."""
@@ -228,7 +234,7 @@ class Breaker:
 
     def _enter(self, state: BreakerState, now: float) -> None:
         self.state, self.since = state, now
-        self.score = 0.0
+        self.score = self.others = 0.0
         self.probes_good = self.probes_bad = 0
         self.by_merchant.clear()
 

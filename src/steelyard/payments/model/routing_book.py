@@ -79,13 +79,14 @@ class Cell:
 
     Attributes
     ----------
-    seen, good : weight of outcomes, and of successes; raw : of outcomes, not bounded
+    seen, good : weight of outcomes, and of successes
+    given : of that weight, what the parent segment took
     late : attempts that should have ended and have not
     """
 
     good: float = 0.0
     seen: float = 0.0
-    raw: float = 0.0
+    given: float = 0.0
     late: float = 0.0
     at: float = 0.0
 
@@ -95,7 +96,7 @@ class Cell:
             kept = 2.0 ** ((self.at - now) / half_life)
             self.good *= kept
             self.seen *= kept
-            self.raw *= kept
+            self.given *= kept
             self.late *= kept
             self.at = now
 
@@ -142,15 +143,15 @@ class Segment:
         fitted = options.half_life / sqrt(rate)
         self.half_life = min(max(fitted, options.half_life_least), options.half_life_most)
 
-    def learn_usual(self, now: float, *, is_good: bool) -> None:
+    def learn_usual(self, now: float, good: float, weight: float) -> None:
         """Take an outcome into what is usual."""
         if now > self.base_at:
             kept = 2.0 ** ((self.base_at - now) / _BASELINE) if self.base_at else 0.0
             self.base_good *= kept
             self.base_seen *= kept
             self.base_at = now
-        self.base_seen += 1.0
-        self.base_good += is_good
+        self.base_seen += weight
+        self.base_good += weight * good
 
 
 @dataclass(slots=True)
@@ -356,23 +357,30 @@ def _learn(
     book: Book, chain: tuple[Segment, ...], outcome: Outcome, seconds: float, sent_at: float
 ) -> None:
     """Write an outcome into its segments, the narrowest first."""
-    options = book.policy.options
     good, weight = float(bool(outcome.is_good)), 1.0
     for level in range(len(chain) - 1, -1, -1):
         segment = chain[level]
+        segment.learn_usual(seconds, good, weight)
         cell = segment.cell(outcome.channel, seconds)
         age = 2.0 ** ((sent_at - seconds) / segment.half_life)
         cell.good += good * weight * age
         cell.seen += weight * age
-        cell.raw += age
         if level:
             above = chain[level - 1]
-            wide = above.cell(outcome.channel, seconds)
-            allowed = max(20.0, options.single_most * wide.raw)
-            weight *= min(1.0, allowed / max(cell.raw, 1.0))
+            part = _part_for(above.cell(outcome.channel, seconds), cell, book.policy.options)
+            weight *= part
+            cell.given += weight * age
             good -= segment.usual() - above.usual()
-    for segment in chain:
-        segment.learn_usual(seconds, is_good=bool(outcome.is_good))
+
+
+def _part_for(above: Cell, cell: Cell, options: Options) -> float:
+    """Return how much of an outcome the parent takes: of one child, no more than its share.
+
+    A child never lacks for its own level, and takes no more than `parent` from above: a floor of
+    half of that loses nothing where there are few children.
+    """
+    most = options.single_most / (1.0 - options.single_most) * (above.seen - cell.given)
+    return min(max(max(most, options.parent / 2) - cell.given, 0.0), 1.0)
 
 
 def _forget_level(book: Book, channel: str, method: Method) -> None:
