@@ -45,6 +45,10 @@ LOADED = (
     payments.channel_life,
     payments.merchants_facts,
     payments.settlement_accounts,
+    payments.refunds_facts,
+    payments.refunds,
+    payments.disputes,
+    payments.recon,
     credit.facts,
     credit.close_facts,
     credit.outside_facts,
@@ -69,7 +73,11 @@ JOBS = (
     decisions.upkeep.close_overdue,
     payments.upkeep.end_orders,
     payments.upkeep.ask_channels,
+    payments.refunds_upkeep.move_refunds,
+    payments.refunds_upkeep.tend_refunds,
+    payments.refunds_upkeep.share_payments,
     payments.health.probe_channels,
+    payments.recon_upkeep.reconcile_days,
     credit.upkeep.close_days,
     credit.origination_upkeep.expire_applications,
     credit.bureau.poll_bureau,
@@ -110,6 +118,7 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.parties.http import router as of_parties
     from steelyard.payments.http import notice_router as of_channel_notices
     from steelyard.payments.http import order_router as of_orders
+    from steelyard.payments.http import recon_router as of_recon
     from steelyard.simulation.http import router as of_simulation
 
     return (
@@ -126,6 +135,7 @@ def routers() -> tuple[APIRouter, ...]:
         of_cases,
         of_experiments,
         of_orders,
+        of_recon,
         of_channel_notices,
         of_loans,
         of_day_close,

@@ -40,7 +40,8 @@ SELECT replace(CAST(a.id AS text), '-', '') AS number, coalesce(a.reference, '')
     CASE WHEN a.state = 'succeeded' AND o.paid_by = a.id AND o.captured_minor > 0
         THEN o.captured_minor ELSE a.amount_minor END AS amount,
     a.fee_minor AS fee, a.currency,
-    CAST(floor(extract(epoch FROM CASE WHEN a.final_at < a.sent_at + interval '2 hours'
+    CAST(floor(extract(epoch FROM CASE WHEN a.final_at BETWEEN a.sent_at
+        AND a.sent_at + interval '2 hours'
         AND a.state NOT IN ('declined', 'closed') THEN a.final_at ELSE a.sent_at END)) AS bigint)
         AS at
 FROM payments.attempt a JOIN payments.order o ON o.id = a.order_id
@@ -53,7 +54,8 @@ SELECT replace(CAST(r.id AS text), '-', ''), coalesce(r.reference, ''), '', '',
         WHEN r.state IN ('failed', 'closed') THEN {Held.NO_MONEY:d}
         ELSE {Held.OPEN:d} END,
     -r.amount_minor, NULL, r.currency,
-    CAST(floor(extract(epoch FROM CASE WHEN r.final_at < r.sent_at + interval '2 hours'
+    CAST(floor(extract(epoch FROM CASE WHEN r.final_at BETWEEN r.sent_at
+        AND r.sent_at + interval '2 hours'
         AND r.state IN ('succeeded', 'returned') THEN r.final_at ELSE r.sent_at END)) AS bigint)
 FROM payments.refund r WHERE r.channel = :channel AND r.sent_at IS NOT NULL AND {{refunds}}
 """
