@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import date
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from steelyard.kernel import Refusal
 from steelyard.payments import statements
@@ -445,3 +447,39 @@ def test_running_balances_prove_a_list_or_are_none() -> None:
         "statement_field_is_malformed",
         2,
     )
+
+
+WHOLE = [
+    wechat().encode(),
+    alipay().encode("gb18030"),
+    uni().encode(),
+    mt940(":61:2610011001C1,00NTRFX//B", ":86:106?00X?20EREF+E", closes="101,00").encode(),
+    camt053(balance("OPBD", "1"), balance("CLBD", "3"), entry("2")).encode(),
+    packed({"a.csv": alipay().encode("gbk"), "b.csv": alipay_summary().encode("gbk")}),
+    gzip.compress(uni().encode()),
+]
+
+
+@settings(max_examples=400)
+@given(
+    st.sampled_from(WHOLE),
+    st.lists(st.tuples(st.integers(0, 10**4), st.binary(max_size=3)), min_size=1, max_size=4),
+    st.integers(0, 3),
+)
+def test_case_61_no_spoilt_byte_is_an_error(
+    whole: bytes, changes: list[tuple[int, bytes]], cut: int
+) -> None:
+    made = bytearray(whole)
+    for at, by in changes:
+        place = at % (len(made) + 1)
+        made[place : place + max(1, len(by))] = by
+    if cut == 0:
+        del made[len(made) // 2 :]
+    try:
+        found = statements.read(bytes(made), "")
+    except Refusal as refusal:
+        line = refusal.facts["line"]
+    else:
+        line = min((x.number for s in found for x in s.lines), default=1)
+    assert isinstance(line, int)
+    assert line >= 1

@@ -48,7 +48,12 @@ class Element:
 
     def find(self, *path: str) -> Element | None:
         """Return the first element at a path of names, or None."""
-        return next(self.all(*path), None)
+        if len(path) > 1:
+            return next(self.all(*path), None)
+        for child in self.children:
+            if child.name == path[0]:
+                return child
+        return None
 
     def need(self, *path: str) -> Element:
         """Return the first element at a path of names.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import lzma
+import struct
 import zipfile
 import zlib
 from typing import Final
@@ -18,6 +20,19 @@ _MOST_FILES: Final = 64
 _MOST_RATIO: Final = 200
 _SMALL: Final = 2**20
 """Whatever its ratio, this much is no bomb."""
+# What zipfile lets out when a spoilt archive leads it astray.
+_BROKEN: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
 _UTF8_FLAG: Final = 0x800
 _LOCKED_FLAG: Final = 0x1
 
@@ -104,7 +119,7 @@ def unzip(content: bytes) -> list[tuple[str, bytes]]:
             with archive.open(entry) as packed:
                 # What the list promises is not believed: reading stops by itself.
                 unpacked = packed.read(min(MOST_BYTES - whole, _MOST_RATIO * len(content)) + 1)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as wrong:
+        except _BROKEN as wrong:
             raise StatementArchiveIsBroken(line=1, found=str(wrong)[:60]) from None
         whole += len(unpacked)
         check_size(whole, packed=len(content))
@@ -115,7 +130,7 @@ def unzip(content: bytes) -> list[tuple[str, bytes]]:
 def _opened(content: bytes) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(io.BytesIO(content))
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as wrong:
+    except _BROKEN as wrong:
         raise StatementArchiveIsBroken(line=1, found=str(wrong)[:60]) from None
 
 
