@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
 import socket
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from steelyard.base.telemetry.masking import mask_text
@@ -477,17 +480,65 @@ def test_case_87_no_secret_in_logs_reprs_or_refusals(
 
 def test_a_replayed_request_is_not_taken_twice(outside: Outside) -> None:
     """The channel's side of case 8: a nonce counts once, old and foreign signatures never."""
-    import httpx
-
     channel, uni = outside.channel("uni"), outside.simulator.dialects["uni"]
     kept: list[httpx.Request] = []
-    channel._caller._client.event_hooks["request"].append(kept.append)
+    send = channel._caller._transport.handle_request
+
+    def keep(request: httpx.Request) -> httpx.Response:
+        kept.append(request)
+        answer: httpx.Response = send(request)
+        return answer
+
+    channel._caller._transport.handle_request = keep
     request = a_payment()
     assert channel.pay(request).said is Said.SUCCEEDED
     again = httpx.post(
-        str(kept[0].url), content=kept[0].content, headers=kept[0].headers, trust_env=False
+        str(kept[0].url), content=kept[0].read(), headers=kept[0].headers, trust_env=False
     )
     assert (again.status_code, again.json()["code"]) == (401, "not_signed")
     assert uni.name == "uni"
     stranger = outside.channel("uni", keys=f"uni-1:{uuid4().hex}")
     assert stranger.pay(a_payment()).why == "bad_signature"
+
+
+def _rude(
+    answer: bytes, *, every_seconds: float = 0.0
+) -> tuple[str, threading.Thread, list[bytes]]:
+    """Return the address of a server that answers one connection with just these bytes."""
+    listening, heard = socket.create_server(("127.0.0.1", 0)), []
+
+    def serve() -> None:
+        with listening, listening.accept()[0] as connection:
+            heard.append(connection.recv(65_536))
+            pause, step = threading.Event(), 8 if every_seconds else 65_536
+            with contextlib.suppress(OSError):
+                for at in range(0, len(answer), step):
+                    connection.sendall(answer[at : at + step])
+                    pause.wait(every_seconds)
+
+    serving = threading.Thread(target=serve)
+    serving.start()
+    return f"http://127.0.0.1:{listening.getsockname()[1]}", serving, heard
+
+
+@pytest.mark.parametrize(
+    ("answer", "every_seconds", "why"),
+    [
+        (b"", 0.0, "broken_off"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{", 0.0, "broken_off"),
+        (b"220 mail.example ready\r\n", 0.0, "broken_off"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n" + b"." * 900, 0.02, "timed_out"),
+        (b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n", 0.0, "bad_signature"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", 0.0, "bad_signature"),
+        (b"HTTP/1.1 429 Slow down\r\ncontent-length: 0\r\n\r\n", 0.0, "status_429"),
+    ],
+)
+def test_whatever_a_server_does_no_verb_raises(
+    outside: Outside, answer: bytes, every_seconds: float, why: str
+) -> None:
+    url, serving, heard = _rude(answer, every_seconds=every_seconds)
+    channel = outside.channel("uni", url=url, timeout=0.2)
+    assert channel.pay(a_payment()) == Finding(said=Said.UNKNOWN, why=why)
+    channel.close()
+    serving.join(10)
+    assert len(heard) == 1, "it is sent once"
