@@ -116,13 +116,19 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.features.http import router as of_features
     from steelyard.ledger.http import router as of_ledger
     from steelyard.parties.http import router as of_parties
+    from steelyard.payments.http import channel_router as of_channels
+    from steelyard.payments.http import dispute_router as of_disputes
     from steelyard.payments.http import notice_router as of_channel_notices
     from steelyard.payments.http import order_router as of_orders
     from steelyard.payments.http import recon_router as of_recon
+    from steelyard.payments.http import refund_router as of_refunds
+    from steelyard.payments.http import routing_router as of_routing
+    from steelyard.payments.http import transfer_router as of_transfers
     from steelyard.simulation.http import router as of_simulation
 
     return (
         of_asking,
+        of_orders,
         of_parties,
         of_ledger,
         of_events,
@@ -134,9 +140,13 @@ def routers() -> tuple[APIRouter, ...]:
         of_features,
         of_cases,
         of_experiments,
-        of_orders,
         of_recon,
         of_channel_notices,
+        of_refunds,
+        of_disputes,
+        of_transfers,
+        of_channels,
+        of_routing,
         of_loans,
         of_day_close,
         of_originations,

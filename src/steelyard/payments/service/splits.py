@@ -32,6 +32,7 @@ from steelyard.payments.model.splits import (
 from steelyard.payments.service import facts, institution, refunds_facts
 from steelyard.payments.service.refunds_change import Change, open_change
 from steelyard.payments.store import institution as contracts
+from steelyard.payments.store import orders as orders_table
 from steelyard.payments.store import splits as table
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "of_order",
     "post_planned",
     "share",
+    "visible",
 ]
 
 CAPTURE: Final = "capture"
@@ -180,14 +182,31 @@ def drop_planned(unit: UnitOfWork, order_id: UUID) -> int:
     return len(planned)
 
 
-def of_order(
+def of_order(connection: sa.Connection, order_id: UUID) -> list[Split]:
+    """Return the splits of a payment, the oldest first."""
+    return table.of_orders(connection, [order_id]).get(order_id, [])
+
+
+def visible(
     connection: sa.Connection, order_id: UUID, *, merchant: UUID | None = None
 ) -> list[Split]:
-    """Return the splits of a payment, the oldest first.
+    """Return the splits of a payment that somebody sees.
 
     Parameters
     ----------
-    merchant : who asks: the payment's own sees all, a receiver what goes to it; None: everybody
+    merchant : the payment's own sees all, a receiver what goes to it; None: everybody's
+
+    Refusals
+    --------
+    payment_is_unknown : also for who has no part in it
     """
-    found = table.of_orders(connection, [order_id]).get(order_id, [])
-    return [one for one in found if merchant is None or merchant_of(one.receiver) == merchant]
+    order = orders_table.find(connection, [order_id]).get(order_id)
+    if order is None:
+        raise PaymentIsUnknown(payment=order_id)
+    found = of_order(connection, order_id)
+    if merchant in (None, order.merchant):
+        return found
+    own = [one for one in found if merchant_of(one.receiver) == merchant]
+    if not own:
+        raise PaymentIsUnknown(payment=order_id)
+    return own
