@@ -26,6 +26,21 @@ ChannelCode = Annotated[
         notices_in.NoticeIsAboutNothing,
     ),
     response_class=Response,
+    openapi_extra={
+        "requestBody": {
+            "description": "as the channel writes it: JSON or a form, signed in headers or in it",
+            "content": {
+                "application/json": {
+                    "schema": {"type": "object"},
+                    "example": {"id": "8f14e45f", "kind": "payment", "state": "succeeded"},
+                },
+                "application/x-www-form-urlencoded": {
+                    "schema": {"type": "string"},
+                    "example": "notify_id=2026&trade_status=TRADE_SUCCESS&sign_type=RSA2&sign=...",
+                },
+            },
+        }
+    },
 )
 def take_notice(
     code: ChannelCode, request: Request, body: Annotated[bytes, Depends(body_of)]
