@@ -196,8 +196,8 @@ def pay_begun(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Begun | Refusal
         for one, answer in zip(sent, post(unit, transfers), strict=True)
     ]
     ids = [one.id for one in sent]
-    settle(unit, orders, attempts_table.lock(unit.connection, ids), reports)
-    after = attempts_table.find(unit.connection, ids)
+    held = attempts_table.lock(unit.connection, ids)
+    after = settle(unit, orders, held, reports).attempts
     return [
         Begun(after.get(one.attempt.id, one.attempt), one.is_new) if isinstance(one, Begun) else one
         for one in answers

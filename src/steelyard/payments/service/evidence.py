@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID, uuid5
 
 from steelyard.base import Fact, UnitOfWork
@@ -31,7 +31,7 @@ from steelyard.payments.store import attempts as table
 from steelyard.payments.store import orders as orders_table
 from steelyard.payments.store.attempts import EvidenceRow, FollowUp
 
-__all__ = ["Report", "Ruling", "Source", "report"]
+__all__ = ["Report", "Ruling", "Settled", "Source", "report", "report_all"]
 
 BALANCE: Final = "balance"
 """The channel of payments whose money lies in our own book already."""
@@ -64,6 +64,14 @@ class Report:
     actor: str | None = None
 
 
+class Settled(NamedTuple):
+    """What became of a batch of reports: a ruling for each, and the rows as they are written."""
+
+    rulings: list[Ruling]
+    orders: dict[UUID, Order]
+    attempts: dict[UUID, Attempt]
+
+
 @dataclass(slots=True)
 class _Change:
     """What a batch makes of an order and its attempts, before it is written."""
@@ -94,10 +102,14 @@ def report(unit: UnitOfWork, reports: Sequence[Report]) -> list[Ruling]:
     --------
     institution_is_not_open
     """
-    connection = unit.connection
-    of = table.orders_of(connection, [one.attempt for one in reports])
-    held = orders_table.lock(connection, list(of.values()))
-    return settle(unit, held, table.lock(connection, list(of)), reports)
+    return report_all(unit, reports).rulings
+
+
+def report_all(unit: UnitOfWork, reports: Sequence[Report]) -> Settled:
+    """Do as `report` does, and return the orders and attempts as they are written too."""
+    ids = [one.attempt for one in reports]
+    held = orders_table.lock_of_attempts(unit.connection, ids)
+    return settle(unit, held, table.lock(unit.connection, ids), reports)
 
 
 def settle(
@@ -105,24 +117,26 @@ def settle(
     orders: dict[UUID, Order],
     attempts: dict[UUID, Attempt],
     reports: Sequence[Report],
-) -> list[Ruling]:
+) -> Settled:
     """Do the work of `report` on orders and attempts that the caller has locked."""
     change = _Change(dict(orders), dict(attempts), set(), [], [], [], {}, [])
     rulings = [_rule(unit, change, one) for one in reports]
-    changed = [change.attempts[id] for id in change.touched if id in change.attempts]
-    table.write(unit.connection, changed)
-    orders_table.write(
-        unit.connection,
-        [order for id, order in change.orders.items() if order != orders[id]],
-    )
-    table.insert_evidence(unit.connection, change.evidence)
+    tried = [change.attempts[id] for id in change.touched]
+    ordered = [order for id, order in change.orders.items() if order != orders[id]]
+    table.write_learnt(unit.connection, ordered, tried, change.evidence)
     table.ask_follow_ups(unit.connection, change.follow)
     for fact, subject, actor in change.told:
         unit.record(fact, subject=subject, actor=actor)
     for book, codes in change.codes.items():
         institution.have_accounts(unit, book, codes)
-    accepted(post(unit, change.transfers))
-    return rulings
+    if change.transfers:
+        accepted(post(unit, change.transfers))
+    written = {one.id: replace(one, version=one.version + 1) for one in ordered}
+    return Settled(
+        rulings,
+        {**change.orders, **written},
+        {**change.attempts, **{one.id: replace(one, version=one.version + 1) for one in tried}},
+    )
 
 
 def _rule(unit: UnitOfWork, change: _Change, one: Report) -> Ruling:

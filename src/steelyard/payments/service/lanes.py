@@ -70,10 +70,22 @@ class Lane(Generic[I, R]):
         with self._condition:
             if self._is_closing or len(self._waiting) >= self._capacity:
                 raise PaymentsAreBusy(waiting=len(self._waiting))
-            self._waiting.append((item, future))
-            if len(self._waiting) == 1:
-                self._condition.notify()
+            self._add(item, future)
         return future.result()
+
+    def put(self, item: I) -> None:
+        """Have an item worked on in its turn that nobody waits for, however many wait.
+
+        Of a lane that is closed it is dropped.
+        """
+        with self._condition:
+            if not self._is_closing:
+                self._add(item, Future())
+
+    def _add(self, item: I, future: Future[R]) -> None:
+        self._waiting.append((item, future))
+        if len(self._waiting) == 1:
+            self._condition.notify()
 
     def close(self) -> None:
         """Do what waits, and end; afterwards every item is refused."""

@@ -183,6 +183,56 @@ def create(
     return answers
 
 
+def create_begun(
+    unit: UnitOfWork, pairs: Sequence[tuple[NewOrder, Begin]]
+) -> list[tuple[Order, Begun] | Refusal | None]:
+    """Create orders and begin their first attempts, written once each.
+
+    Returns
+    -------
+    list of (Order, Begun), Refusal or None
+        One for each; None where the order, or its number, was there before: `create` and `begin`
+        say what that means.
+
+    Refusals
+    --------
+    those of `check_order`; those of decisions, for the whole batch
+    """
+    terms = contracts.merchant_terms(unit.connection, [new.merchant for new, _ in pairs])
+    answers: list[tuple[Order, Begun] | Refusal | None] = []
+    fresh: dict[UUID, tuple[Order, Attempt, Begin]] = {}
+    for new, one in pairs:
+        refusal = check_order(new, terms.get(new.merchant), unit.now)
+        if refusal is not None:
+            answers.append(refusal)
+            continue
+        first = made(new, unit.now)
+        attempt = begun(first, one, unit.now)
+        order = order_begun(first, one, attempt)
+        fresh[new.id] = (order, attempt, one)
+        answers.append((order, Begun(attempt, True)))
+    inserted = attempts_table.insert_begun(
+        unit.connection,
+        [order for order, _, _ in fresh.values()],
+        [attempt for _, attempt, _ in fresh.values()],
+    )
+    uses = []
+    for id, (order, attempt, one) in fresh.items():
+        if id not in inserted:
+            continue
+        if attempt.decision is not None and attempt.state is AttemptState.SENT:
+            by = f"transfer:{attempt.id}"
+            uses.append(Use(attempt.decision, by, attempt.amount_minor))
+        created = facts.OrderCreated(**facts.about(order))
+        unit.record(created, subject=facts.subject_of(order), actor=one.actor)
+        _tell(unit, order, attempt, one.actor)
+    if uses:
+        consume_all(unit, uses)
+    return [
+        None if isinstance(one, tuple) and one[0].id not in inserted else one for one in answers
+    ]
+
+
 def made(new: NewOrder, now: datetime) -> Order:
     """Return the order that is created."""
     values = {name: getattr(new, name) for name in NewOrder.__slots__}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 from steelyard.base import Database, Gate, Question, UnitOfWork, Verdict
@@ -45,7 +45,7 @@ from steelyard.payments.service import evidence
 from steelyard.payments.service.at_once import SCENE, pay_begun, told_of
 from steelyard.payments.service.evidence import BALANCE, Report
 from steelyard.payments.service.lanes import Lane, PaymentsAreBusy, in_one_transaction
-from steelyard.payments.service.orders import Begin, Begun, begin, create, made
+from steelyard.payments.service.orders import Begin, Begun, begin, create, create_begun, made
 from steelyard.payments.store import attempts as attempts_table
 from steelyard.payments.store import orders as table
 
@@ -221,6 +221,9 @@ class Paying:
         self._gate_lane: Lane[Question, Verdict] = Lane(
             "gate", lambda asked: gate.ask_all(SCENE, asked), capacity=capacity
         )
+        self._clock_lane: Lane[None, datetime] = Lane(
+            "clock", lambda asked: [database.now()] * len(asked), capacity=2 * capacity
+        )
         self._begin_lane: Lane[_Start, _Started] = Lane(
             "begin", in_one_transaction(database, _begin), capacity=capacity
         )
@@ -229,9 +232,19 @@ class Paying:
             "end", in_one_transaction(database, _end), capacity=100 * capacity
         )
 
+    @property
+    def _lanes(self) -> Sequence[Lane[Any, Any]]:
+        return (
+            self._key_lane,
+            self._clock_lane,
+            self._gate_lane,
+            self._begin_lane,
+            self._end_lane,
+        )
+
     def close(self) -> None:
         """Finish what waits, and give the connection of the keys back."""
-        for lane in (self._key_lane, self._gate_lane, self._begin_lane, self._end_lane):
+        for lane in self._lanes:
             lane.close()
         self._keys.close()
 
@@ -252,7 +265,8 @@ class Paying:
         try:
             return self._do(command)
         finally:
-            self._key_lane.call((command.call, False))
+            # Nobody waits for it: the same key again stands behind it in the lane.
+            self._key_lane.put((command.call, False))
 
     def pay(self, order_id: UUID, how: Pay, *, merchant: UUID | None = None, actor: str) -> Result:
         """Try to pay an order, and return what is known of it afterwards.
@@ -271,7 +285,7 @@ class Paying:
         """
         before, known = self._read(order_id, how.attempt, merchant)
         if known is None:
-            begin = self._prepared(before, how, actor)
+            begin = self._prepared(before, how, actor, self._clock_lane.call(None))
             started = self._begin_lane.call(_Start(None, None, begin))
             self._go_on(None, started, actor)
         elif known.state is AttemptState.SENT and known.channel != BALANCE:
@@ -360,14 +374,16 @@ class Paying:
     def _beginning(self, command: Command, how: Pay) -> Begin:
         """Return the attempt that a command begins, or began before it was sent again."""
         if command.new is not None:
-            now = self._database.now()
+            now = self._clock_lane.call(None)
             refusal = check_shape(command.new, now)
             if refusal is not None:
                 raise refusal
-            return self._prepared(made(command.new, now), how, command.actor)
+            return self._prepared(made(command.new, now), how, command.actor, now)
         assert command.order is not None
         order, known = self._read(command.order, how.attempt, command.merchant)
-        return _same(known) if known is not None else self._prepared(order, how, command.actor)
+        if known is not None:
+            return _same(known)
+        return self._prepared(order, how, command.actor, self._clock_lane.call(None))
 
     def _go_on(self, command: Command | None, started: _Started, actor: str) -> _Ended | None:
         """Send what was begun here; ask about what a crash left behind."""
@@ -397,9 +413,8 @@ class Paying:
                 raise PaymentIsUnknown(payment=order_id)
             return order, attempt
 
-    def _prepared(self, order: Order, how: Pay, actor: str) -> Begin:
+    def _prepared(self, order: Order, how: Pay, actor: str, now: datetime) -> Begin:
         """Choose the channel and ask the gate, before anything is written."""
-        now = self._database.now()
         refusal = check_begin(order, how.method, now)
         if refusal is not None:
             raise refusal
@@ -455,6 +470,48 @@ def _begin(unit: UnitOfWork, starts: Sequence[_Start]) -> list[_Started | Refusa
     commands = [one.command for one in starts if one.command is not None]
     if commands:
         intend(unit, [command.call for command in commands])
+    done = _at_once(unit, starts)
+    rest = [place for place in range(len(starts)) if place not in done]
+    done |= dict(zip(rest, _in_turn(unit, [starts[place] for place in rest]), strict=True))
+    answers: list[_Started | Refusal] = []
+    stored: list[tuple[KeyedCall, Answer]] = []
+    for place, one in enumerate(starts):
+        made_of = done[place]
+        if isinstance(made_of, Refusal):
+            answers.append(made_of)
+            continue
+        order, tried = made_of
+        answer = None
+        is_sent = tried is not None and tried.attempt.state is AttemptState.SENT
+        if one.command is not None and not is_sent:
+            answer = _answer(one.command, order, None if tried is None else tried.attempt)
+            stored.append((one.command.call, answer))
+        answers.append(_Started(order, tried, answer))
+    if stored:
+        store_answers(unit, stored)
+    return answers
+
+
+_Made = tuple[Order, Begun | None] | Refusal
+
+
+def _at_once(unit: UnitOfWork, starts: Sequence[_Start]) -> dict[int, _Made]:
+    """Create and begin what is new and goes to a channel; what was there before is left out."""
+    places, pairs = [], []
+    for place, one in enumerate(starts):
+        if one.new is not None and one.begin is not None and one.begin.channel != BALANCE:
+            places.append(place)
+            pairs.append((one.new, one.begin))
+    if not pairs:
+        return {}
+    made_of = zip(places, create_begun(unit, pairs), strict=True)
+    return {place: one for place, one in made_of if one is not None}
+
+
+def _in_turn(unit: UnitOfWork, starts: Sequence[_Start]) -> list[_Made]:
+    """Create what is to be created, then begin what is to be begun."""
+    if not starts:
+        return []
     made_of = _created(unit, starts)
     begun = iter(
         _begun(
@@ -466,10 +523,8 @@ def _begin(unit: UnitOfWork, starts: Sequence[_Start]) -> list[_Started | Refusa
             ],
         )
     )
-    ids = [one.begin.order for one in starts if one.begin is not None]
-    found = table.find(unit.connection, ids)
-    answers: list[_Started | Refusal] = []
-    stored: list[tuple[KeyedCall, Answer]] = []
+    found = table.find(unit.connection, [one.begin.order for one in starts if one.begin])
+    answers: list[_Made] = []
     for place, one in enumerate(starts):
         order = made_of.get(place)
         if isinstance(order, Refusal):
@@ -482,14 +537,7 @@ def _begin(unit: UnitOfWork, starts: Sequence[_Start]) -> list[_Started | Refusa
         if one.begin is not None:
             order = found[one.begin.order]
         assert order is not None
-        answer = None
-        is_sent = tried is not None and tried.attempt.state is AttemptState.SENT
-        if one.command is not None and not is_sent:
-            answer = _answer(one.command, order, None if tried is None else tried.attempt)
-            stored.append((one.command.call, answer))
-        answers.append(_Started(order, tried, answer))
-    if stored:
-        store_answers(unit, stored)
+        answers.append((order, tried))
     return answers
 
 
@@ -517,19 +565,17 @@ def _begun(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Begun | Refusal]:
 
 def _end(unit: UnitOfWork, ends: Sequence[_End]) -> list[_Ended | Refusal]:
     """Report what was learnt, and store the answers of the commands that waited for it."""
-    rulings = evidence.report(unit, [one.report for one in ends])
-    ids = [one.report.attempt for one in ends]
-    attempts = attempts_table.find(unit.connection, ids)
-    orders = table.find(unit.connection, [one.order for one in attempts.values()])
+    settled = evidence.report_all(unit, [one.report for one in ends])
     done: list[_Ended | Refusal] = []
     stored: list[tuple[KeyedCall, Answer]] = []
-    for one, ruling in zip(ends, rulings, strict=True):
-        attempt = attempts[one.report.attempt]
+    for one, ruling in zip(ends, settled.rulings, strict=True):
+        attempt = settled.attempts[one.report.attempt]
+        order = settled.orders[attempt.order]
         answer = None
         if one.command is not None:
-            answer = _answer(one.command, orders[attempt.order], attempt)
+            answer = _answer(one.command, order, attempt)
             stored.append((one.command.call, answer))
-        done.append(_Ended(ruling, orders[attempt.order], attempt, answer))
+        done.append(_Ended(ruling, order, attempt, answer))
     if stored:
         store_answers(unit, stored)
     return done

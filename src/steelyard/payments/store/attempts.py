@@ -12,6 +12,8 @@ import sqlalchemy as sa
 
 from steelyard.payments.model.attempts import Attempt, AttemptState, Follow, Source
 from steelyard.payments.model.channel import Decline, Finding, Method
+from steelyard.payments.model.orders import Order
+from steelyard.payments.store.orders import INSERT_ORDERS, WRITE_ORDERS, order_row
 from steelyard.payments.store.rows import as_json
 
 _COLUMNS = (
@@ -38,6 +40,26 @@ _WRITE = sa.text(
     " channel = x.channel, details = x.details"
     f" FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS x ({_TYPES})"
     " WHERE a.id = x.id AND a.version = x.version"
+)
+_INSERT_BEGUN = sa.text(
+    f"WITH made AS ({INSERT_ORDERS.replace(':rows', ':orders')}), begun AS ("
+    f"INSERT INTO payments.attempt ({_COLUMNS})"
+    f" SELECT {', '.join(f'x.{name.strip()}' for name in _COLUMNS.split(','))}"
+    f" FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS x ({_TYPES})"
+    " JOIN made ON made.id = x.order_id)"
+    " SELECT id FROM made"
+)
+_INSERT_EVIDENCE = (
+    "INSERT INTO payments.evidence (id, about, of_refund, source, said, finding, note,"
+    " is_new, actor, seen_at) SELECT id, about, of_refund, source, said, finding, note,"
+    " is_new, actor, seen_at FROM jsonb_to_recordset(CAST(:evidence AS jsonb)) AS x (id uuid,"
+    " about uuid, of_refund boolean, source text, said text, finding jsonb, note text,"
+    " is_new boolean, actor text, seen_at timestamptz)"
+)
+_WRITE_LEARNT = sa.text(
+    f"WITH o AS ({WRITE_ORDERS.replace(':rows', ':orders')} RETURNING 1),"
+    f" a AS ({_WRITE.text} RETURNING 1), e AS ({_INSERT_EVIDENCE})"
+    " SELECT (SELECT count(*) FROM o), (SELECT count(*) FROM a)"
 )
 
 
@@ -104,6 +126,46 @@ def find(connection: sa.Connection, ids: Sequence[UUID]) -> dict[UUID, Attempt]:
     return {row.id: _attempt(row) for row in rows}
 
 
+def write_learnt(
+    connection: sa.Connection,
+    orders: Sequence[Order],
+    attempts: Sequence[Attempt],
+    evidence: Sequence[EvidenceRow],
+) -> None:
+    """Write what evidence changed, and the evidence, with one statement.
+
+    Parameters
+    ----------
+    orders, attempts : locked; their versions are those that were read
+    """
+    done = connection.execute(
+        _WRITE_LEARNT,
+        {
+            "orders": as_json([order_row(order) for order in orders]),
+            "rows": as_json([_row(one) for one in attempts]),
+            "evidence": as_json([_evidence_row(row) for row in evidence]),
+        },
+    ).one()
+    assert tuple(done) == (len(orders), len(attempts)), "a row changed while it was locked"
+
+
+def insert_begun(
+    connection: sa.Connection, orders: Sequence[Order], attempts: Sequence[Attempt]
+) -> set[UUID]:
+    """Insert orders with their first attempts, with one statement; return the orders inserted.
+
+    An order whose id, or whose merchant's number, is there already is left out with its attempt.
+    """
+    rows = connection.execute(
+        _INSERT_BEGUN,
+        {
+            "orders": as_json([order_row(order) for order in orders]),
+            "rows": as_json([_row(one) for one in attempts]),
+        },
+    )
+    return set(rows.scalars())
+
+
 def orders_of(connection: sa.Connection, ids: Sequence[UUID]) -> dict[UUID, UUID]:
     """Return the order of each attempt."""
     rows = connection.execute(
@@ -143,21 +205,7 @@ def insert_evidence(connection: sa.Connection, rows: Sequence[EvidenceRow]) -> N
     if not rows:
         return
     connection.execute(
-        sa.text(
-            "INSERT INTO payments.evidence (id, about, of_refund, source, said, finding, note,"
-            " is_new, actor, seen_at) SELECT id, about, of_refund, source, said, finding, note,"
-            " is_new, actor, seen_at FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS x (id uuid,"
-            " about uuid, of_refund boolean, source text, said text, finding jsonb, note text,"
-            " is_new boolean, actor text, seen_at timestamptz)"
-        ),
-        {
-            "rows": as_json(
-                [
-                    {**row._asdict(), "said": row.finding.said, "finding": _told(row.finding)}
-                    for row in rows
-                ]
-            )
-        },
+        sa.text(_INSERT_EVIDENCE), {"evidence": as_json([_evidence_row(row) for row in rows])}
     )
 
 
@@ -221,6 +269,10 @@ def finish_follow_up(connection: sa.Connection, id: UUID, at: datetime) -> bool:
         {"id": id, "at": at},
     )
     return done.rowcount == 1
+
+
+def _evidence_row(row: EvidenceRow) -> dict[str, Any]:
+    return {**row._asdict(), "said": row.finding.said, "finding": _told(row.finding)}
 
 
 def _told(finding: Finding) -> dict[str, Any]:

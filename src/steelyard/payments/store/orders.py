@@ -26,7 +26,7 @@ _COLUMNS = (
     " late_success, most_attempts, splits, metadata, attempts, paid_by, paid_at, authorized_minor,"
     " captured_minor, refund_reserved_minor, refunded_minor, disputed_minor, is_cancelling"
 )
-_INSERT = sa.text(
+INSERT_ORDERS = (
     f"INSERT INTO payments.order ({_COLUMNS}) SELECT {_COLUMNS}"
     " FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS x (id uuid, merchant uuid, app text,"
     " mode text, order_no text, amount_minor bigint, currency text, subject text, scenario text,"
@@ -38,7 +38,7 @@ _INSERT = sa.text(
     " is_cancelling boolean)"
     " ON CONFLICT DO NOTHING RETURNING id"
 )
-_WRITE = sa.text(
+WRITE_ORDERS = (
     "UPDATE payments.order o SET version = o.version + 1, state = x.state, payer = x.payer,"
     " customer = x.customer, attempts = x.attempts, paid_by = x.paid_by, paid_at = x.paid_at,"
     " authorized_minor = x.authorized_minor, captured_minor = x.captured_minor,"
@@ -57,7 +57,9 @@ def insert(connection: sa.Connection, orders: Sequence[Order]) -> set[UUID]:
 
     One whose id, or whose merchant's number, is there already is left out.
     """
-    rows = connection.execute(_INSERT, {"rows": as_json([_row(order) for order in orders])})
+    rows = connection.execute(
+        sa.text(INSERT_ORDERS), {"rows": as_json([order_row(order) for order in orders])}
+    )
     return set(rows.scalars())
 
 
@@ -65,7 +67,9 @@ def write(connection: sa.Connection, orders: Sequence[Order]) -> None:
     """Write what changed of orders that are locked; their version is the one that was read."""
     if not orders:
         return
-    done = connection.execute(_WRITE, {"rows": as_json([_row(order) for order in orders])})
+    done = connection.execute(
+        sa.text(WRITE_ORDERS), {"rows": as_json([order_row(order) for order in orders])}
+    )
     assert done.rowcount == len(orders), "an order changed while it was locked"
 
 
@@ -76,6 +80,18 @@ def lock(connection: sa.Connection, ids: Sequence[UUID]) -> dict[UUID, Order]:
             f"SELECT {_COLUMNS} FROM payments.order WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"
         ),
         {"ids": sorted(set(ids))},
+    )
+    return {row.id: _order(row) for row in rows}
+
+
+def lock_of_attempts(connection: sa.Connection, attempts: Sequence[UUID]) -> dict[UUID, Order]:
+    """Lock the orders of some attempts, in the order of their ids."""
+    rows = connection.execute(
+        sa.text(
+            f"SELECT {_COLUMNS} FROM payments.order WHERE id IN (SELECT order_id"
+            " FROM payments.attempt WHERE id = ANY(:ids)) ORDER BY id FOR UPDATE"
+        ),
+        {"ids": list(set(attempts))},
     )
     return {row.id: _order(row) for row in rows}
 
@@ -172,7 +188,8 @@ def due(connection: sa.Connection, now: datetime, limit: int) -> list[UUID]:
     return list(rows.scalars())
 
 
-def _row(order: Order) -> dict[str, Any]:
+def order_row(order: Order) -> dict[str, Any]:
+    """Return an order as the set-based statements read it."""
     payer = order.payer
     told = {
         name: value
