@@ -18,8 +18,8 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import recon_world
 
+import recon_world
 from steelyard.payments.model.matching import Outcome, digest, match
 from steelyard.payments.model.matching_columns import Ours, Theirs, columns
 from steelyard.payments.model.matching_keys import Index
