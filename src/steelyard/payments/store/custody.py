@@ -42,7 +42,7 @@ def insert_account(connection: sa.Connection, account: CustodyAccount, at: datet
 def account(
     connection: sa.Connection, mode: Mode, currency: str, *, lock: bool = False
 ) -> CustodyAccount:
-    """Return where the reserve lies.
+    """Return where the reserve lies; with `lock`, others who ask so wait for the transaction.
 
     Refusals
     --------
@@ -53,11 +53,8 @@ def account(
         raise CustodyAccountIsUnknown(mode=mode.value, currency=currency)
     if lock:
         connection.execute(
-            sa.text(
-                "SELECT 1 FROM payments.custody_account WHERE mode = :mode"
-                " AND currency = :currency FOR NO KEY UPDATE"
-            ),
-            {"mode": mode.value, "currency": currency},
+            sa.text("SELECT pg_advisory_xact_lock(hashtextextended('payments.custody/' || :m, 0))"),
+            {"m": f"{mode.value}/{currency}"},
         )
     return found[0]
 
