@@ -15,7 +15,10 @@ from urllib.parse import parse_qsl, urlencode
 from uuid import uuid4
 
 import httpx
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from steelyard.base.telemetry.masking import mask_text
 from steelyard.payments.model.attempts import AttemptState, Source, reduce
@@ -542,3 +545,33 @@ def test_whatever_a_server_does_no_verb_raises(
     channel.close()
     serving.join(10)
     assert len(heard) == 1, "it is sent once"
+
+
+@pytest.mark.parametrize("kind", DIALECTS)
+def test_nothing_that_can_be_sent_here_breaks_the_reading_of_notices(
+    outside: Outside, kind: str
+) -> None:
+    channel, now = outside.channel(kind), datetime.now(UTC)
+    uni = [f"uni-{name}" for name in ("key", "timestamp", "nonce", "signature")]
+    wechat = [f"Wechatpay-{name}" for name in ("Serial", "Timestamp", "Nonce", "Signature")]
+    names = st.sampled_from([*uni, *wechat])
+    values = st.text(max_size=40) | st.sampled_from(["uni-1", "1", "9" * 5_000, "é", "="])
+    forms = st.builds(
+        lambda told: urlencode(told).encode(),
+        st.dictionaries(
+            st.sampled_from(["sign", "sign_type", "app_id", "notify_time", "out_trade_no"]),
+            st.text(max_size=20) | st.just("RSA2"),
+        ),
+    )
+    bodies = st.binary(max_size=200) | forms | st.sampled_from([b"{}", b"[]", b'{"id":1}'])
+
+    @given(st.dictionaries(names, values), bodies)
+    @hypothesis.settings(max_examples=60)
+    def check(headers: dict[str, str], body: bytes) -> None:
+        with pytest.raises(NoticeIsNotBelieved):
+            channel.parse_notice(RawNotice(headers, body), now)
+
+    check()
+    with pytest.raises(NoticeIsNotBelieved) as long:
+        channel.parse_notice(RawNotice({}, b" " * 200_000), now)
+    assert long.value.facts["why"] == "too_long"
