@@ -37,6 +37,7 @@ from steelyard.payments.model.channel import (
     Stage,
 )
 from steelyard.payments.model.lifecycle import (
+    NEXT,
     ChannelHasChanged,
     ChannelIsUnknown,
     ChannelRecord,
@@ -79,10 +80,14 @@ __all__ = [
     "capability_at",
     "change_sheet",
     "configure",
+    "lacks",
+    "plain",
     "protocol_of",
     "read",
+    "read_all",
     "request_live",
     "run_tests",
+    "sheet_of",
     "sheets_of",
     "stages_of",
     "standing_of",
@@ -96,6 +101,7 @@ TEST_MINOR: Final = 100
 DECLINED_INSTRUMENT: Final = "test_declined"
 """The instrument that a channel's test environment declines, unless its settings name another."""
 
+plain = table.plain
 read = table.read
 read_all = table.read_all
 sheets_of = table.sheets_of
@@ -151,6 +157,19 @@ def add_agreement(unit: UnitOfWork, channel: str, new: NewAgreement) -> Agreemen
         detail={"number": new.number, "terms": sorted(agreement.terms)},
     )
     return agreement
+
+
+def sheet_of(raw: Mapping[str, Any]) -> Capability:
+    """Return a sheet from its fields as JSON has them; those left out are as usual.
+
+    Refusals
+    --------
+    term_does_not_fit
+    """
+    typed = table.terms_of(raw)
+    if not typed.get("methods"):
+        raise TermDoesNotFit(term="methods")
+    return Capability(**typed)
 
 
 def agreements_of(connection: sa.Connection, channel: str) -> list[Agreement]:
@@ -219,6 +238,18 @@ def standing_of(connection: sa.Connection, record: ChannelRecord, now: datetime)
         unfinished=life_table.unfinished(connection, record.code),
         trial_payments=life_table.succeeded_on_trial(connection, record.code),
     )
+
+
+def lacks(connection: sa.Connection, channel: str, now: datetime) -> dict[str, list[str]]:
+    """Return what a channel lacks for each stage that may follow.
+
+    Refusals
+    --------
+    channel_is_unknown
+    """
+    record = table.read(connection, channel)
+    standing = standing_of(connection, record, now)
+    return {to.value: list(missing_for(record, to, standing)) for to in NEXT[record.stage]}
 
 
 def request_live(unit: UnitOfWork, channel: str) -> approvals.Approval:

@@ -88,8 +88,10 @@ __all__ = [
     "explain",
     "find_decision",
     "insert_decisions",
+    "options_of",
     "policies",
     "policy_in_force",
+    "propensity_of",
     "propose",
     "replay",
     "shares",
@@ -231,9 +233,7 @@ def replay(connection: sa.Connection, attempt: UUID) -> Replayed:
     if stored is None:
         raise RoutingDecisionIsUnknown(attempt=attempt)
     choice = stored.choice
-    policy = RoutingPolicy()
-    if choice.policy:
-        policy = policies(connection, version=choice.policy)[0].policy
+    policy = _policy_of(connection, choice.policy)
     ruled_out = [code for code, why in choice.excluded.items() if why.startswith("rule:")]
     codes = sorted([*(one.channel for one in choice.candidates), *ruled_out])
     ruled = apply_rules(policy.rules, stored.request, codes, choice.seed)
@@ -243,14 +243,29 @@ def replay(connection: sa.Connection, attempt: UUID) -> Replayed:
     return Replayed(stored, chosen, learnt)
 
 
+def options_of(connection: sa.Connection, version: int) -> Options:
+    """Return the options of a version of the rules; 0 is what counts before anybody wrote any."""
+    return _policy_of(connection, version).options
+
+
+def _policy_of(connection: sa.Connection, version: int) -> RoutingPolicy:
+    return policies(connection, version=version)[0].policy if version else RoutingPolicy()
+
+
 def evaluate(
-    connection: sa.Connection, options: Options, *, since: datetime, until: datetime
+    connection: sa.Connection,
+    options: Options,
+    *,
+    since: datetime,
+    until: datetime,
+    wider: float = 1.0,
 ) -> tuple[Estimate, Estimate] | None:
     """Return the success rate of payments as they were routed, and as other options would have.
 
     Parameters
     ----------
     options : those tried on the logged payments
+    wider : factor of the deviations that draws are made with: over 1 explores more
 
     Returns
     -------
@@ -265,6 +280,7 @@ def evaluate(
         if good is None:
             continue
         gain = float(good)
+        tried = [one._replace(deviation=one.deviation * wider) for one in candidates]
         was.append(Logged(propensity, propensity, gain))
-        other.append(Logged(propensity, propensity_of(candidates, chosen, options), gain))
+        other.append(Logged(propensity, propensity_of(tried, chosen, options), gain))
     return (snips(was), snips(other)) if was else None

@@ -85,7 +85,7 @@ def newest_tests(connection: sa.Connection, code: str) -> list[TestLine]:
     rows = connection.execute(
         sa.text(
             f"SELECT DISTINCT ON (kind) {', '.join(_TEST)} FROM payments.channel_trial"
-            " WHERE channel = :code ORDER BY kind, at DESC, id DESC"
+            " WHERE channel = :code ORDER BY kind, sequence DESC"
         ),
         {"code": code},
     ).all()
@@ -97,7 +97,7 @@ def protocol_of(connection: sa.Connection, code: str, *, limit: int = 100) -> li
     rows = connection.execute(
         sa.text(
             f"SELECT {', '.join(_TEST)} FROM payments.channel_trial"
-            " WHERE channel = :code ORDER BY at DESC, id DESC LIMIT :limit"
+            " WHERE channel = :code ORDER BY sequence DESC LIMIT :limit"
         ),
         {"code": code, "limit": limit},
     ).all()

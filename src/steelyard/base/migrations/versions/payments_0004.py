@@ -80,6 +80,7 @@ COMMENT ON TABLE payments.channel_stage IS 'the life of a channel, step by step'
 GRANT SELECT, INSERT ON payments.channel_stage TO steelyard_app;
 
 CREATE TABLE payments.channel_trial (
+    sequence bigint GENERATED ALWAYS AS IDENTITY,
     id uuid PRIMARY KEY,
     channel text NOT NULL REFERENCES payments.channel,
     kind text NOT NULL CHECK (kind IN ('pay', 'query', 'refund', 'decline', 'cancel', 'probe')),
@@ -93,7 +94,7 @@ CREATE TABLE payments.channel_trial (
     at timestamptz NOT NULL
 );
 COMMENT ON TABLE payments.channel_trial IS 'test payments and probes: what was asked and answered';
-CREATE INDEX channel_trial_by_time ON payments.channel_trial (channel, at);
+CREATE INDEX channel_trial_by_time ON payments.channel_trial (channel, sequence);
 GRANT SELECT, INSERT ON payments.channel_trial TO steelyard_app;
 """
 
