@@ -88,7 +88,6 @@ def store(conninfo: str, world: recon_world.World) -> int:
     ]
     reference = [text.decode() for text in ours["reference"][rows].tolist()]
     with psycopg.connect(conninfo) as connection, connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
         with cursor.copy(
             "COPY payments.order (id, merchant, app, mode, order_no, amount_minor, currency,"
             " subject, scenario, capture, methods, payer, state, created_at, expires_at,"

@@ -17,8 +17,10 @@ import numpy as np
 from steelyard.payments.model.breaks import BreakKind, Certainty, Difference, Stage
 from steelyard.payments.model.matching_columns import Ints, Numbers, Ours, Theirs
 from steelyard.payments.model.matching_keys import (
+    MANY,
     NONE,
     Index,
+    among,
     counts,
     heads,
     lengths,
@@ -181,28 +183,27 @@ def _by_parts(work: Work, column: str, stage: Stage) -> None:
     theirs = normalised(getattr(work.theirs, column)[line])
     size = lengths(theirs)
     line, theirs, size = line[size >= SHORTEST], theirs[size >= SHORTEST], size[size >= SHORTEST]
-    place = np.flatnonzero(~work.ours_done)
-    if not len(line) or not len(place):
+    if not len(line) or work.ours_done.all():
         return
-    whole = normalised(getattr(work.ours, column)[place])
     # Ends of all numbers, also of those matched before, decide whether an end is alone.
-    everybody = normalised(getattr(work.ours, column))
-    for length in np.unique(size):
+    whole = normalised(getattr(work.ours, column))
+    for length in np.unique(size).tolist():
         at = np.flatnonzero(size == length)
         texts = theirs[at].astype(f"S{length}")
-        is_alone = np.zeros(len(at), np.bool_)
         hit = np.full(len(at), NONE, np.int64)
+        is_odd = np.zeros(len(at), np.bool_)
         for end in (heads, tails):
-            here = Index(end(whole, int(length))).find(texts)
-            anywhere = Index(end(everybody, int(length))).find(texts)
-            fits = (here >= 0) & (anywhere >= 0)
-            is_alone |= fits & (hit == NONE)
-            # Head of one and tail of another is a contradiction.
-            is_alone &= ~(fits & (hit != NONE) & (hit != here))
-            hit = np.where(fits, here, hit)
-        once = counts(hit, len(place))
-        good = is_alone & (hit >= 0) & (once[np.maximum(hit, 0)] == 1)
-        i, j = place[hit[good]], line[at[good]]
+            ends = end(whole, length)
+            place = np.flatnonzero(among(ends, texts))
+            found = Index(ends[place]).find(texts)
+            fits = np.where(found >= 0, place[np.maximum(found, 0)] if len(place) else NONE, found)
+            # Head of one and tail of another is a contradiction, and so is one that fits twice.
+            is_odd |= (fits == MANY) | ((fits >= 0) & (hit >= 0) & (hit != fits))
+            hit = np.where(fits >= 0, fits, hit)
+        once = counts(hit, len(whole))
+        good = ~is_odd & (hit >= 0) & (once[np.maximum(hit, 0)] == 1)
+        good &= ~work.ours_done[np.maximum(hit, 0)]
+        i, j = hit[good], line[at[good]]
         same = work.agrees(i, j)
         work.pair(i[same], j[same], stage, Certainty.STRONG)
 

@@ -23,7 +23,12 @@ _ODD: Final = (
     0x8EBC6AF09C88C6E3,
     0x589965CC75374CC3,
 )
-_ZERO: Final = ord("0")
+_CAPITALS: Final = np.zeros(256, np.uint8)
+"""What a byte becomes: letters capitals, separators nothing, bytes of other scripts themselves."""
+for _byte in (*b"0123456789", *b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", *range(128, 256)):
+    _CAPITALS[_byte] = _byte
+for _byte in b"abcdefghijklmnopqrstuvwxyz":
+    _CAPITALS[_byte] = _byte - 32
 
 
 def hashes(texts: Texts) -> Numbers:
@@ -102,16 +107,15 @@ def normalised(texts: Texts) -> Texts:
     if not len(texts):
         return texts
     width = texts.dtype.itemsize
-    raw = np.ascontiguousarray(texts).view(np.uint8).reshape(len(texts), width).copy()
-    is_small = (raw >= ord("a")) & (raw <= ord("z"))
-    raw[is_small] -= 32
-    is_digit = (raw >= _ZERO) & (raw <= ord("9"))
-    keep = is_digit | ((raw >= ord("A")) & (raw <= ord("Z"))) | (raw >= 128)
-    if not (keep | (raw == 0)).all():
-        order = np.argsort(~keep, axis=1, kind="stable")
-        raw = np.take_along_axis(raw, order, axis=1)
-        raw[np.arange(width)[None, :] >= keep.sum(axis=1)[:, None]] = 0
-    return np.ascontiguousarray(raw).view(f"S{width}").ravel()
+    raw = np.ascontiguousarray(texts).view(np.uint8).reshape(len(texts), width)
+    made = _CAPITALS[raw]
+    # Only where something falls out have the others to move up.
+    gap = np.flatnonzero(((made == 0) & (raw != 0)).any(axis=1))
+    if len(gap):
+        order = np.argsort(made[gap] == 0, axis=1, kind="stable")
+        made[gap] = np.take_along_axis(made[gap], order, axis=1)
+    whole: Texts = made.view(f"S{width}").ravel()
+    return whole
 
 
 def lengths(texts: Texts) -> Ints:
@@ -131,14 +135,18 @@ def tails(texts: Texts, length: int) -> Texts:
     width = texts.dtype.itemsize
     raw = np.ascontiguousarray(texts).view(np.uint8).reshape(len(texts), width)
     size = lengths(texts)
-    place = np.maximum(size - length, 0)[:, None] + np.arange(length)[None, :]
-    cut = np.take_along_axis(raw, np.minimum(place, width - 1), axis=1)
-    made: Texts = np.ascontiguousarray(cut).view(f"S{length}").ravel().copy()
-    made[size <= length] = b""
+    cut = np.zeros((len(texts), length), np.uint8)
+    for one in np.unique(size[size > length]).tolist():
+        rows = size == one
+        cut[rows] = raw[rows, one - length : one]
+    made: Texts = cut.view(f"S{length}").ravel()
     return made
 
 
-def is_alone(found: Ints, size: int) -> Bools:
-    """Return which of the finders found a place that nobody else found."""
-    times = counts(found, size)
-    return (found >= 0) & (times[np.maximum(found, 0)] == 1) if size else found >= 0
+def among(texts: Texts, few: Texts) -> Bools:
+    """Return which texts are, for all that their hashes tell, among a few others."""
+    known = np.unique(hashes(few))
+    keys = hashes(texts)
+    at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    found: Bools = known[at] == keys
+    return found
