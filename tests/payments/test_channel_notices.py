@@ -17,13 +17,15 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from steelyard.base import Database, NoPolicyGate
+from steelyard.base.crypto import Keyring
 from steelyard.base.http import Caller, problem_of
 from steelyard.kernel import Refusal
+from steelyard.payments import channel_desk
 from steelyard.payments.http import notice_router
 from steelyard.payments.model import accounts
 from steelyard.payments.model.attempts import AttemptState, Follow
-from steelyard.payments.model.channel import Capability, Channel, Method, RawNotice
-from steelyard.payments.model.orders import NewOrder, Order, OrderState, Payer
+from steelyard.payments.model.channel import Capability, Channel, Method, RawNotice, Stage
+from steelyard.payments.model.orders import Mode, NewOrder, Order, OrderState, Payer
 from steelyard.payments.service import evidence, notices_in, orders
 from steelyard.payments.service.paying import Pay, Paying, Result, Routed
 from tests.house import House
@@ -95,7 +97,7 @@ class Shop:
 
     def pay(self, token: str = "", **changes: Any) -> Result:
         new = self.order(**changes)
-        details = {} if self.to == "uni" else {"auth_code": token or "1300"}
+        details = {} if self.to in ("uni", "union") else {"auth_code": token or "1300"}
         if token == "by_qr":
             details = {}
         payer = Payer(instrument=token) if self.to == "uni" and token else None
@@ -346,3 +348,38 @@ def test_the_channel_repeats_until_it_was_taken(shop: Shop) -> None:
     wait_for(lambda: shop.outside.simulator.notices.taken > taken)
     assert answers == [503, 200]
     assert shop.state(result) == (OrderState.SUCCEEDED, AttemptState.SUCCEEDED)
+
+
+def test_a_stored_channel_with_sealed_keys_pays_and_its_keys_are_nowhere_else(shop: Shop) -> None:
+    keyring, given = Keyring.for_tests(), shop.outside.settings("uni")
+    new = channel_desk.NewChannel(
+        code="union",
+        mode=Mode.LIVE,
+        kind="uni",
+        name="Union 联行",
+        capability=EVERYTHING,
+        settings={"url": given["url"], "merchant": given["merchant"]},
+        secrets={"keys": given["keys"]},
+        stage=Stage.LIVE,
+    )
+    shop.database.transact(lambda unit: channel_desk.register_channel(unit, keyring, new))
+    desk = channel_desk.ChannelDesk(shop.database, keyring)
+    shop.channels.known["union"] = shop.outside.adopt(desk.get("union"))
+    shop.to = "union"
+    assert shop.state(shop.pay()) == (OrderState.SUCCEEDED, AttemptState.SUCCEEDED)
+    secret = given["keys"].partition(":")[2]
+    with shop.database.reading() as connection:
+        tables = connection.execute(
+            sa.text(
+                "SELECT table_schema || '.' || quote_ident(table_name)"
+                " FROM information_schema.tables"
+                " WHERE table_schema IN ('payments', 'events', 'base')"
+                " AND table_type = 'BASE TABLE'"
+            )
+        ).scalars()
+        for name in tables.all():
+            held = connection.execute(
+                sa.text(f"SELECT count(*) FROM {name} t WHERE t::text LIKE :it"),
+                {"it": f"%{secret}%"},
+            ).scalar_one()
+            assert held == 0, name
