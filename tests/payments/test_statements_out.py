@@ -6,6 +6,7 @@ import csv
 import hashlib
 import hmac
 import io
+import re
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -215,8 +216,6 @@ def test_camt053_obeys_the_schema_that_the_library_was_made_of() -> None:
 
 def check_facets(element: Any) -> None:
     """Compare every value with length, pattern and number that the XSD prescribes."""
-    import re
-
     for part in fields(element):
         value, facets = getattr(element, part.name), part.metadata
         values = value if isinstance(value, list) else [value] if value is not None else []
@@ -237,3 +236,50 @@ def test_camt053_of_other_clocks_keeps_the_business_date() -> None:
     (found,) = statements.read(statements.write_camt053(made, at=AT), "")
     assert [x.booked_on for x in found.lines] == [DAY, DAY]
     assert [x.booked_at for x in found.lines] == [midnight, None]
+
+
+def test_mt940_is_read_by_us_and_by_a_foreign_program() -> None:
+    import mt940
+
+    text = "- :62F:C261001 = coffee? " * 20
+    made = statement(
+        *SAMPLE.lines,
+        line(4, 77, None, reference="R" * 30, text=text, counterparty="株式会社 Müller & Söhne"),
+        line(5, 50, None, is_reversal=True, booked_on=date(2026, 10, 2), value_on=DAY),
+    )
+    content = statements.write_mt940(made)
+    rows = content.decode("ascii").split("\r\n")
+    assert max(len(row.removeprefix(":86:")) for row in rows) <= 65
+    (found,) = statements.read(content, "")
+    assert (found.opening_minor, found.closing_minor) == (made.opening_minor, made.closing_minor)
+    assert statements.moved(found) == statements.moved(made)
+    ours = list(made.lines)
+    theirs = [x for x in found.lines if not x.text.startswith("EREF+")]
+    same = ("amount_minor", "our_number", "reference", "booked_on", "is_reversal")
+    assert len(theirs) == len(ours)
+    for one, other in zip(ours, theirs, strict=True):
+        for name in same:
+            assert getattr(other, name) == getattr(one, name), name
+    options = mt940.Options(reversal_sign=True)
+    library = mt940.parse(content.decode(), options=options)
+    amounts = [t.data["amount"].amount for t in library.transactions]
+    assert amounts == [Decimal(x.amount_minor).scaleb(-2) for x in found.lines]
+    assert library.data["final_closing_balance"].amount.amount == Decimal("130.09")
+
+
+@settings(max_examples=60)
+@given(st.lists(lines, max_size=4), st.integers(-(10**9), 10**9))
+def test_mt940_of_anything_is_refused_or_adds_up(made: list[StatementLine], opening: int) -> None:
+    whole = statement(*made, opening=opening, currency="KWD")
+    has_room = all(
+        x.our_number.isascii() and x.reference.isascii() and len(x.our_number + x.reference) < 60
+        for x in made
+    )
+    try:
+        content = statements.write_mt940(whole)
+    except Refusal:
+        has_odd = any(re.search(r"[^\w ]|_", x.our_number + x.reference) for x in made)
+        assert has_odd or not has_room
+        return
+    (found,) = statements.read(content, "")
+    assert found.closing_minor == whole.closing_minor

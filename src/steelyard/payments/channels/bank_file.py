@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from steelyard.kernel import Refusal, calendar
 from steelyard.payments.channels.bank_folder import BankFolder, Record
-from steelyard.payments.channels.pain import Order, Ourselves, latin, write_debits, write_transfers
+from steelyard.payments.channels.pain import Order, Ourselves, write_debits, write_transfers
 from steelyard.payments.model.channel import (
     Decline,
     Finding,
@@ -38,6 +38,7 @@ from steelyard.payments.model.reading_pain002 import OrderStatus, knows_pain002,
 from steelyard.payments.model.reading_xml import tree_of
 from steelyard.payments.model.references import normalised
 from steelyard.payments.model.statement_files import read
+from steelyard.payments.model.statement_text import latin
 from steelyard.payments.model.statements import LineKind, Statement, StatementLine
 
 _DEBIT: Final = "debit"

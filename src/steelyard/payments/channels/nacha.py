@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from steelyard.kernel import Refusal, RefusalKind
-from steelyard.payments.channels.pain import latin
+from steelyard.payments.model.statement_text import latin
 
 _WIDTH: Final = 94
 _BLOCK: Final = 10

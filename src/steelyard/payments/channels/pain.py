@@ -15,11 +15,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from steelyard.payments.model.statement_text import latin
+
 _TRANSFERS: Final = "pain.001.001.03"
 _DEBITS: Final = "pain.008.001.02"
 _MESSAGE_ID: Final = re.compile(rb"(?<=<MsgId>)[^<]*")
 _PAYMENT_ID: Final = re.compile(rb"(?<=<PmtInfId>)[^<]*")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _CREATED: Final = re.compile(rb"(?<=<CreDtTm>)[^<]*")
 
 
@@ -114,19 +115,6 @@ def _config(us: Ourselves) -> dict[str, Any]:
         "batch": True,
         "currency": us.currency,
     }
-
-
-def latin(text: str) -> str:
-    """Return a text in the letters that such files take; empty where nothing of it is left.
-
-    Examples
-    --------
-    >>> latin("张三 & Söhne")
-    'Zhang San & Sohne'
-    """
-    from text_unidecode import unidecode  # type: ignore[import-untyped]
-
-    return " ".join(unidecode(_CONTROL.sub(" ", text)).split())
 
 
 def _payment(order: Order) -> dict[str, Any]:

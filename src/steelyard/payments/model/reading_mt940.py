@@ -404,7 +404,7 @@ def _movement(found: _Field, notes: Sequence[_Field], currency: str) -> Statemen
         currency=currency,
         booked_on=_entry_date(entry, value_on, found.line) if entry else value_on,
         value_on=value_on,
-        reference=_given(match["theirs"] or ""),
+        reference=_given(match["theirs"] or "") or told.get("reference", ""),
         our_number=told.get("our_number", "") or _given(ours),
         is_reversal=is_reversal,
         status="EXPECTED" if mark.startswith("E") else "",
@@ -455,6 +455,10 @@ def _sub_fields(text: str) -> dict[str, str]:
     for name, value in zip(marked[1::2], marked[2::2], strict=True):
         if name == "EREF":
             told["our_number"] = _given(value)
+        elif name == "SVWZ":
+            told["text"] = value.strip()
+        elif name == "KREF":
+            told["reference"] = _given(value)
         elif name == "MREF":
             told["mandate"] = _given(value)
     return {name: value for name, value in told.items() if value}

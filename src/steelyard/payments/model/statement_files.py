@@ -30,6 +30,7 @@ from steelyard.payments.model.statement_csv import (
 )
 from steelyard.payments.model.statement_csv import write_statement_csv as write_csv
 from steelyard.payments.model.statement_forms import no_message, no_statement
+from steelyard.payments.model.statement_mt940 import write_mt940
 from steelyard.payments.model.statement_refusals import (
     FileIsNoStatement,
     StatementDoesNotAddUp,
@@ -74,6 +75,7 @@ __all__ = [
     "signature_of",
     "write_camt053",
     "write_csv",
+    "write_mt940",
     "written",
 ]
 

@@ -49,6 +49,7 @@ _WITHDRAWN: Final = {
     "SKK": 2,
 }
 _AMOUNT_LIMIT: Final = Decimal(2**62)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _CUT: Final = frozenset({"unexpected end of data", "incomplete multibyte sequence"})
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _CHINESE: Final = re.compile(r"[　-〿一-鿿＀-￯·“”‘’…—]{2,}")
@@ -110,6 +111,19 @@ def first_wrong(content: bytes, encoding: str) -> StatementEncodingIsWrong | Sta
             return StatementIsCutOff(line=line, missing=encoding)
         return StatementEncodingIsWrong(line=line, encoding=encoding)
     raise AssertionError(f"every byte is text in {encoding}")
+
+
+def latin(text: str) -> str:
+    """Return a text in Latin letters, which banks' files take; empty where nothing of it is left.
+
+    Examples
+    --------
+    >>> latin("张三 & Söhne")
+    'Zhang San & Sohne'
+    """
+    from text_unidecode import unidecode  # type: ignore[import-untyped]
+
+    return " ".join(unidecode(_CONTROL.sub(" ", text)).split())
 
 
 def exponent_of(currency: str, line: int) -> int:
