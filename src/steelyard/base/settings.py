@@ -57,6 +57,9 @@ class Settings:
     identity_provider : address of the identity provider (`STEELYARD_IDENTITY_PROVIDER`), or None
     credit_bureau : address of the credit bureau (`STEELYARD_CREDIT_BUREAU`), or None
     message_gateway : address of the message gateway (`STEELYARD_MESSAGE_GATEWAY`), or None
+    webhook_loopback : whether webhooks may go to this very machine
+        (`STEELYARD_WEBHOOK_LOOPBACK`, `yes` or `no`), for tests and the simulated town; never in
+        production
     log_level, log_format : least level that is logged (`STEELYARD_LOG_LEVEL`), as json or text
         (`STEELYARD_LOG_FORMAT`)
     """
@@ -74,6 +77,7 @@ class Settings:
     identity_provider: str | None = None
     credit_bureau: str | None = None
     message_gateway: str | None = None
+    webhook_loopback: bool = False
     log_level: str = "INFO"
     log_format: str = "text"
 
@@ -127,6 +131,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         return text or None
 
     kind = choice("STEELYARD_ENV", "development", tuple(Environment))
+    # Whoever may name an address there could make us call ourselves.
+    allowed = ("no",) if kind == Environment.PRODUCTION else ("yes", "no")
+    loopback = choice("STEELYARD_WEBHOOK_LOOPBACK", "no", allowed)
     return Settings(
         home=Path(env.get("STEELYARD_HOME") or ".steelyard").absolute(),
         environment=Environment(kind),
@@ -141,6 +148,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         identity_provider=env.get("STEELYARD_IDENTITY_PROVIDER") or None,
         credit_bureau=address("STEELYARD_CREDIT_BUREAU"),
         message_gateway=address("STEELYARD_MESSAGE_GATEWAY"),
+        webhook_loopback=loopback == "yes",
         log_level=choice("STEELYARD_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         log_format=choice("STEELYARD_LOG_FORMAT", "text", ("text", "json")),
     )

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         clearing,
         clearing_facts,
         custody,
+        custody_http,
+        day,
+        day_upkeep,
         disputes,
         evidence,
         facts,
@@ -48,7 +51,11 @@ if TYPE_CHECKING:
         transfers,
         upkeep,
         wallets,
+        webhooks,
+        webhooks_sending,
+        webhooks_telling,
     )
+    from steelyard.payments.service import clearing_invoice as invoices
     from steelyard.payments.service import merchants_applying as applications
 
 __all__ = [
@@ -64,12 +71,16 @@ __all__ = [
     "clearing",
     "clearing_facts",
     "custody",
+    "custody_http",
+    "day",
+    "day_upkeep",
     "disputes",
     "evidence",
     "facts",
     "fees",
     "health",
     "institution",
+    "invoices",
     "merchants",
     "merchants_facts",
     "notices_in",
@@ -93,6 +104,9 @@ __all__ = [
     "transfers",
     "upkeep",
     "wallets",
+    "webhooks",
+    "webhooks_sending",
+    "webhooks_telling",
 ]
 
 _GROUPS = {
@@ -108,12 +122,16 @@ _GROUPS = {
     "clearing": "service.clearing",
     "clearing_facts": "service.clearing_facts",
     "custody": "service.custody",
+    "custody_http": "service.custody_http",
+    "day": "service.day",
+    "day_upkeep": "service.day_upkeep",
     "disputes": "service.disputes",
     "evidence": "service.evidence",
     "facts": "service.facts",
     "fees": "service.fees",
     "health": "service.health",
     "institution": "service.institution",
+    "invoices": "service.clearing_invoice",
     "merchants": "service.merchants",
     "merchants_facts": "service.merchants_facts",
     "notices_in": "service.notices_in",
@@ -137,6 +155,9 @@ _GROUPS = {
     "transfers": "service.transfers",
     "upkeep": "service.upkeep",
     "wallets": "service.wallets",
+    "webhooks": "service.webhooks",
+    "webhooks_sending": "service.webhooks_sending",
+    "webhooks_telling": "service.webhooks_telling",
 }
 
 __getattr__ = door(__name__, _GROUPS)

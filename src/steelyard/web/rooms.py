@@ -41,6 +41,11 @@ LOADED = (
     payments.facts,
     payments.applications,
     payments.channel_facts,
+    payments.clearing_facts,
+    payments.clearing,
+    payments.custody,
+    payments.payouts,
+    payments.tieout,
     payments.routing,
     payments.channel_life,
     payments.merchants_facts,
@@ -73,11 +78,16 @@ JOBS = (
     decisions.upkeep.close_overdue,
     payments.upkeep.end_orders,
     payments.upkeep.ask_channels,
+    payments.webhooks_sending.deliver_webhooks,
     payments.refunds_upkeep.move_refunds,
     payments.refunds_upkeep.tend_refunds,
     payments.refunds_upkeep.share_payments,
     payments.health.probe_channels,
     payments.recon_upkeep.reconcile_days,
+    payments.day_upkeep.close_channel_days,
+    payments.day_upkeep.settle_merchants,
+    payments.day_upkeep.poll_payouts,
+    payments.day_upkeep.tie_out_reserve,
     credit.upkeep.close_days,
     credit.origination_upkeep.expire_applications,
     credit.bureau.poll_bureau,
@@ -89,6 +99,7 @@ JOBS = (
 )
 CONSUMERS: tuple[events.Consumer, ...] = (
     parties.account_owners,
+    payments.webhooks_telling.tellers,
     cases.upkeep.approval_cases,
     decisions.upkeep.told_owners,
     decisions.upkeep.people_found,
@@ -117,12 +128,15 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.ledger.http import router as of_ledger
     from steelyard.parties.http import router as of_parties
     from steelyard.payments.http import channel_router as of_channels
+    from steelyard.payments.http import clearing_router as of_clearing
     from steelyard.payments.http import dispute_router as of_disputes
     from steelyard.payments.http import notice_router as of_channel_notices
     from steelyard.payments.http import order_router as of_orders
     from steelyard.payments.http import recon_router as of_recon
     from steelyard.payments.http import refund_router as of_refunds
     from steelyard.payments.http import routing_router as of_routing
+    from steelyard.payments.http import settlement_router as of_settlements
+    from steelyard.payments.http import tie_out_router as of_tie_outs
     from steelyard.payments.http import transfer_router as of_transfers
     from steelyard.simulation.http import router as of_simulation
 
@@ -147,6 +161,9 @@ def routers() -> tuple[APIRouter, ...]:
         of_transfers,
         of_channels,
         of_routing,
+        of_clearing,
+        of_settlements,
+        of_tie_outs,
         of_loans,
         of_day_close,
         of_originations,

@@ -187,6 +187,8 @@ class WebhookEndpointDisabled(Fact, kind="payments.WebhookEndpointDisabled", ver
     """An endpoint did not take what was sent, again and again: nothing is sent to it."""
 
     merchant: UUID
+    app: str
+    mode: str
     endpoint: str
     dead: int
 

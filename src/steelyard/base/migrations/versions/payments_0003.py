@@ -267,10 +267,10 @@ COMMENT ON TABLE payments.webhook_delivery IS
 COMMENT ON COLUMN payments.webhook_delivery.sending_until IS
     'until when a worker has it; past that another one takes it';
 COMMENT ON COLUMN payments.webhook_delivery.round_tries IS 'since it was last replayed by hand';
-CREATE INDEX webhook_delivery_due ON payments.webhook_delivery (next_try_wall_at)
+CREATE INDEX webhook_delivery_due ON payments.webhook_delivery (endpoint, next_try_wall_at)
     WHERE next_try_wall_at IS NOT NULL;
-CREATE INDEX webhook_delivery_by_endpoint ON payments.webhook_delivery (endpoint, id);
-CREATE INDEX webhook_delivery_by_merchant ON payments.webhook_delivery (merchant, id);
+CREATE INDEX webhook_delivery_by_endpoint ON payments.webhook_delivery (endpoint, made_at, id);
+CREATE INDEX webhook_delivery_by_merchant ON payments.webhook_delivery (merchant, made_at, id);
 GRANT SELECT, INSERT ON payments.webhook_delivery TO steelyard_app;
 GRANT UPDATE (state, version, tries, round_tries, next_try_wall_at, sending_until, last_status,
     last_error, delivered_wall_at) ON payments.webhook_delivery TO steelyard_app;
