@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from steelyard.base import Database, NoPolicyGate
+from steelyard.base import Database, NoPolicyGate, UnitOfWork
 from steelyard.base.crypto import Keyring
 from steelyard.base.http import Caller, problem_of
 from steelyard.kernel import Refusal
@@ -154,10 +154,14 @@ def shop(world: Outside, database: Database) -> Iterator[Shop]:
     with mailbox() as box:
         made: list[Shop] = []
 
-        def route(order: Order, how: Pay, now: datetime) -> Routed:
-            return Routed(made[0].to)
+        class ToOne:
+            def route(self, order: Order, how: Pay, now: datetime) -> Routed:
+                return Routed(made[0].to)
 
-        paying = Paying(database, NoPolicyGate(), channels, route, notify_url=lambda _: box.url)
+            def write(self, unit: UnitOfWork, attempts: Sequence[UUID]) -> None:
+                """Keep nothing."""
+
+        paying = Paying(database, NoPolicyGate(), channels, ToOne(), notify_url=lambda _: box.url)
         made.append(Shop(database, world, box, channels, paying, app))
         try:
             yield made[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -214,14 +214,24 @@ class ScriptedDesk:
         return self.capacity
 
 
+@dataclass(frozen=True, slots=True)
+class ScriptedRouting:
+    """Sends everything to one channel, and what is paid out of our own book to our own."""
+
+    code: str
+
+    def route(self, order: Order, how: Pay, now: datetime) -> Routed:
+        return Routed("balance" if how.method is Method.BALANCE else self.code)
+
+    def write(self, unit: UnitOfWork, attempts: Sequence[UUID]) -> None:
+        """Keep nothing."""
+
+
 @contextmanager
 def paying(database: Database, desk: ScriptedDesk, gate: Gate | None = None) -> Iterator[Paying]:
     """Have what pays orders through the scripted channel for a while."""
 
-    def route(order: Order, how: Pay, now: datetime) -> Routed:
-        return Routed("balance" if how.method is Method.BALANCE else desk.channel.code)
-
-    opened = Paying(database, gate or NoPolicyGate(), desk, route)
+    opened = Paying(database, gate or NoPolicyGate(), desk, ScriptedRouting(desk.channel.code))
     try:
         yield opened
     finally:

@@ -21,7 +21,7 @@ from steelyard.events import PostgresFactLog, operation
 from steelyard.features import KINDS
 from steelyard.ledger import GroupCommit
 from steelyard.parties import HttpIdentityProvider, IdentityProvider, RequestVerifier
-from steelyard.payments import channel_desk, paying
+from steelyard.payments import channel_desk, paying, routing
 
 if TYPE_CHECKING:
     from steelyard.credit import bureau, messages
@@ -102,6 +102,7 @@ class SteelyardPlatform:
     ledger_queue : the hot path into the books, by group commit
     decision_owner : asks the process that decides
     channels : channels by their codes
+    routing : chooses among them
     paying : pays orders through them
     """
 
@@ -116,6 +117,7 @@ class SteelyardPlatform:
     ledger_queue: GroupCommit
     decision_owner: asking.OwnerClient
     channels: channel_desk.ChannelDesk
+    routing: routing.RoutingDesk
     paying: paying.Paying
 
 
@@ -149,7 +151,10 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
         stack.callback(decision_owner.close)
         gate = _gate(decision_owner, database)
         channels = channel_desk.ChannelDesk(database, keyring)
-        payer = paying.Paying(database, gate, channels, paying.first_open(channels))
+        routes = routing.RoutingDesk(database, channels)
+        payer = paying.Paying(
+            database, gate, channels, routes, notify_url=partial(_notices, settings)
+        )
         stack.callback(payer.close)
         yield SteelyardPlatform(
             settings=settings,
@@ -163,8 +168,16 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
             ledger_queue=stack.enter_context(GroupCommit(database)),
             decision_owner=decision_owner,
             channels=channels,
+            routing=routes,
             paying=payer,
         )
+
+
+def _notices(settings: Settings, channel: str) -> str | None:
+    """Return where a channel sends its notices; None where nobody outside reaches us."""
+    if settings.public_url is None:
+        return None
+    return f"{settings.public_url}/v1/payments/channels/{channel}/notices"
 
 
 def _gate(owner: asking.OwnerClient, database: Database) -> Gate:

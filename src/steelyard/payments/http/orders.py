@@ -25,7 +25,15 @@ from steelyard.base.http import (
 from steelyard.decisions import asking, records
 from steelyard.kernel import CursorIsInvalid, UnknownCurrency
 from steelyard.ledger import accounts_of
-from steelyard.payments import at_once, attempts, channel_desk, institution, orders, paying
+from steelyard.payments import (
+    at_once,
+    attempts,
+    channel_desk,
+    institution,
+    orders,
+    paying,
+    routing,
+)
 from steelyard.payments.http.wire import (
     Amount,
     Code,
@@ -65,6 +73,8 @@ _ON_PAY = (
     paying.PaymentsAreBusy,
     at_once.AccountIsMissing,
     channel_desk.ChannelIsUnknown,
+    routing.NoChannelIsOpen,
+    routing.ChannelDayIsFull,
     channel_desk.ChannelKindIsUnknown,
     institution.InstitutionIsNotOpen,
     asking.OwnerIsAway,

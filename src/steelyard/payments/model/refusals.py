@@ -131,3 +131,11 @@ class ProofIsNeeded(Refusal):
     kind = RefusalKind.FORBIDDEN
     en = "Payment {payment} needs a further proof of the payer: {reasons}."
     zh = "支付 {payment} 需要付款人进一步核验：{reasons}。"
+
+
+class ChannelDayIsFull(Refusal):
+    """The channel's day, or its trial, has not so much left; another is chosen."""
+
+    kind = RefusalKind.UNAVAILABLE
+    en = "The limit of the day of channel {channel} is reached; try again."
+    zh = "渠道 {channel} 当日限额已用完，请重试。"

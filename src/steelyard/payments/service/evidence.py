@@ -193,7 +193,7 @@ def _learn(attempt: Attempt, one: Report, ruling: Ruling, unit: UnitOfWork) -> A
         next_query_at=when,
         reference=attempt.reference or finding.reference,
         fee_minor=attempt.fee_minor if finding.fee_minor is None else finding.fee_minor,
-        action=finding.action if finding.said is Said.ACTION else attempt.action,
+        action=finding.action or attempt.action,
         decline=(finding.decline or Decline.OTHER) if declined else attempt.decline,
         code=finding.code if declined else attempt.code,
         final_at=unit.now if is_final and attempt.final_at is None else attempt.final_at,

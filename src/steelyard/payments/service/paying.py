@@ -35,9 +35,10 @@ from steelyard.payments.model.channel import (
     Said,
 )
 from steelyard.payments.model.checks import check_begin, check_shape, whose
-from steelyard.payments.model.orders import Mode, NewOrder, Order, OrderState, Payer
+from steelyard.payments.model.orders import NewOrder, Order, OrderState, Payer
 from steelyard.payments.model.refusals import (
     ChannelCannot,
+    ChannelDayIsFull,
     PaymentIsUnknown,
     PaymentStateForbids,
 )
@@ -58,10 +59,11 @@ __all__ = [
     "PaymentsAreBusy",
     "Result",
     "Routed",
-    "Router",
-    "first_open",
+    "Routing",
 ]
 
+_CHOICES: Final = 3
+"""How often a channel is chosen for an attempt, where days fill up meanwhile."""
 _CLAIM: Final = timedelta(seconds=30)
 """For how long an attempt that is being asked about is left alone by others."""
 
@@ -84,14 +86,6 @@ class Desk(Protocol):
         ...
 
 
-class OpenDesk(Desk, Protocol):
-    """A desk that knows which channels there are."""
-
-    def codes(self, mode: Mode) -> tuple[str, ...]:
-        """Return the channels of a mode that take payments."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Routed:
     """Which channel an attempt goes to, and with which probability that was chosen."""
@@ -100,8 +94,21 @@ class Routed:
     propensity: float | None = None
 
 
-Router = Callable[[Order, "Pay", datetime], Routed]
-"""Chooses the channel of an attempt, or refuses where none is open."""
+class Routing(Protocol):
+    """Chooses the channels of attempts."""
+
+    def route(self, order: Order, how: Pay, now: datetime) -> Routed:
+        """Return the channel of an attempt, or refuse where none is open."""
+        ...
+
+    def write(self, unit: UnitOfWork, attempts: Sequence[UUID]) -> None:
+        """Write the choices down, in the transaction that begins the attempts.
+
+        Refusals
+        --------
+        channel_day_is_full : routed again, another channel is chosen
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +202,7 @@ class Paying:
     ----------
     gate : asked about every payment, under the scene `payment`
     desk : has the channels
-    route : chooses one
+    routing : chooses one
     notify_url : where a channel of a code sends its notices; None: it is asked instead
     capacity : how many callers may wait at each lane; beyond it they are refused as busy
     """
@@ -205,14 +212,14 @@ class Paying:
         database: Database,
         gate: Gate,
         desk: Desk,
-        route: Router,
+        routing: Routing,
         *,
         notify_url: Callable[[str], str | None] = lambda _: None,
         capacity: int = 500,
     ) -> None:
         self._database = database
         self._desk = desk
-        self._route = route
+        self._routing = routing
         self._notify_url = notify_url
         self._keys = HeldKeys(database)
         self._key_lane: Lane[tuple[KeyedCall, bool], Answer | None] = Lane(
@@ -225,7 +232,9 @@ class Paying:
             "clock", lambda asked: [database.now()] * len(asked), capacity=2 * capacity
         )
         self._begin_lane: Lane[_Start, _Started] = Lane(
-            "begin", in_one_transaction(database, _begin), capacity=capacity
+            "begin",
+            in_one_transaction(database, lambda unit, starts: _begin(unit, starts, routing)),
+            capacity=capacity,
         )
         # Whoever was begun is ended: nobody is refused here who was let in there.
         self._end_lane: Lane[_End, _Ended] = Lane(
@@ -285,8 +294,11 @@ class Paying:
         """
         before, known = self._read(order_id, how.attempt, merchant)
         if known is None:
-            begin = self._prepared(before, how, actor, self._clock_lane.call(None))
-            started = self._begin_lane.call(_Start(None, None, begin))
+            started = self._started(
+                lambda: _Start(
+                    None, None, self._prepared(before, how, actor, self._clock_lane.call(None))
+                )
+            )
             self._go_on(None, started, actor)
         elif known.state is AttemptState.SENT and known.channel != BALANCE:
             self.ask([known], actor=actor)
@@ -362,14 +374,28 @@ class Paying:
         return rulings
 
     def _do(self, command: Command) -> Answer:
-        begin = None if command.how is None else self._beginning(command, command.how)
-        started = self._begin_lane.call(_Start(command, command.new, begin))
+        started = self._started(
+            lambda: _Start(
+                command,
+                command.new,
+                None if command.how is None else self._beginning(command, command.how),
+            )
+        )
         if started.answer is not None:
             return started.answer
         ended = self._go_on(command, started, command.actor)
         assert ended is not None
         assert ended.answer is not None
         return ended.answer
+
+    def _started(self, prepared: Callable[[], _Start]) -> _Started:
+        """Begin; where the channel's day filled up meanwhile, choose again."""
+        for _ in range(_CHOICES - 1):
+            try:
+                return self._begin_lane.call(prepared())
+            except ChannelDayIsFull:
+                continue
+        return self._begin_lane.call(prepared())
 
     def _beginning(self, command: Command, how: Pay) -> Begin:
         """Return the attempt that a command begins, or began before it was sent again."""
@@ -418,7 +444,7 @@ class Paying:
         refusal = check_begin(order, how.method, now)
         if refusal is not None:
             raise refusal
-        routed = Routed(how.channel) if how.channel else self._route(order, how, now)
+        routed = Routed(how.channel) if how.channel else self._routing.route(order, how, now)
         capability = IN_OUR_BOOK
         if routed.channel != BALANCE:
             capability = self._desk.capability(routed.channel)
@@ -461,7 +487,9 @@ def _same(attempt: Attempt) -> Begin:
     )
 
 
-def _begin(unit: UnitOfWork, starts: Sequence[_Start]) -> list[_Started | Refusal]:
+def _begin(
+    unit: UnitOfWork, starts: Sequence[_Start], routing: Routing
+) -> list[_Started | Refusal]:
     """Begin orders and attempts; store the answers of those with whom nothing is left to be done.
 
     One that is refused takes nothing of the others with it; an order whose attempt is refused is
@@ -473,6 +501,12 @@ def _begin(unit: UnitOfWork, starts: Sequence[_Start]) -> list[_Started | Refusa
     done = _at_once(unit, starts)
     rest = [place for place in range(len(starts)) if place not in done]
     done |= dict(zip(rest, _in_turn(unit, [starts[place] for place in rest]), strict=True))
+    sent = [
+        one[1].attempt.id
+        for one in done.values()
+        if not isinstance(one, Refusal) and one[1] is not None and one[1].is_new
+    ]
+    routing.write(unit, sent)
     answers: list[_Started | Refusal] = []
     stored: list[tuple[KeyedCall, Answer]] = []
     for place, one in enumerate(starts):
@@ -583,21 +617,6 @@ def _end(unit: UnitOfWork, ends: Sequence[_End]) -> list[_Ended | Refusal]:
 
 def _answer(command: Command, order: Order, attempt: Attempt | None) -> Answer:
     return Answer(command.status, command.render(order, attempt))
-
-
-def first_open(desk: OpenDesk) -> Router:
-    """Return the plainest routing: the first channel, by name, that takes the payment."""
-
-    def route(order: Order, how: Pay, now: datetime) -> Routed:
-        if how.method is Method.BALANCE:
-            return Routed(BALANCE)
-        for code in desk.codes(order.mode):
-            can = desk.capability(code)
-            if how.method in can.methods and order.currency in can.currencies:
-                return Routed(code, 1.0)
-        raise ChannelCannot(channel="any", what=how.method.value)
-
-    return route
 
 
 def request_of(order: Order, attempt: Attempt, notify_url: str | None) -> PayRequest:

@@ -19,13 +19,13 @@ import sqlalchemy as sa
 
 from steelyard.base import Database, UnitOfWork
 from steelyard.base.audit import audit
-from steelyard.kernel import Refusal, RefusalKind
 from steelyard.payments.model.attempts import Attempt, AttemptState
 from steelyard.payments.model.breaker import Breaker, BreakerState, Moved, OpenedBy
 from steelyard.payments.model.channel import Decline, Method, Stage
 from steelyard.payments.model.channel_calendar import closed_between
 from steelyard.payments.model.health import is_good
 from steelyard.payments.model.orders import Mode, Order
+from steelyard.payments.model.refusals import ChannelDayIsFull
 from steelyard.payments.model.retries import (
     RULES,
     Fault,
@@ -70,14 +70,6 @@ _MOST_HISTORY: Final = 20_000
 _OVERLAP: Final = timedelta(seconds=30)
 _AHEAD: Final = timedelta(hours=48)
 _SEED_BITS: Final = (1 << 63) - 1
-
-
-class ChannelDayIsFull(Refusal):
-    """The channel's day, or its trial, has not so much left; another is chosen."""
-
-    kind = RefusalKind.UNAVAILABLE
-    en = "The limit of the day of channel {channel} is reached; try again."
-    zh = "渠道 {channel} 当日限额已用完，请重试。"
 
 
 @dataclass(frozen=True, slots=True)
