@@ -345,10 +345,31 @@ def test_absent_in_two_complete_statements_is_declined(shop: Database) -> None:
 def test_a_statement_that_does_not_add_up_is_refused(shop: Database) -> None:
     with pytest.raises(StatementDoesNotAddUp):
         take(shop, [line()], closing_minor=1)
-    with pytest.raises(recon.StatementIsMissing, match="unexpected"):
+    assert day(shop).state is DayState.ARRIVED
+    with pytest.raises(recon.StatementIsMissing, match="arrived"):
         run(shop)
+    with pytest.raises(recon.StatementIsMissing, match="unexpected"):
+        run(shop, NEXT)
+    assert take(shop, [line()]).file.version == 2
     with shop.reading() as connection:
-        assert recon.files(connection, CHANNEL, ON) == []
+        states = [one.state for one in recon.files(connection, CHANNEL, ON)]
+    assert states == [FileState.CORRECTED, FileState.STAGED]
+    assert run(shop).breaks == {"bank_only": 1}
+
+
+def test_a_file_that_was_half_stored_is_finished_by_the_same_file(
+    shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise OSError("power")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("steelyard.payments.store.recon_rows.insert_part", fails)
+        with pytest.raises(OSError, match="power"):
+            take(shop, [line()])
+    assert day(shop).state is DayState.VERIFIED
+    assert take(shop, [line()]).file.state is FileState.STAGED
+    assert day(shop).state is DayState.STAGED
 
 
 def test_a_day_waits_until_its_last_page_is_there(shop: Database) -> None:

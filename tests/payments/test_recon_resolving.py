@@ -124,7 +124,7 @@ def test_case_68_nobody_matches_by_force_alone(shop: Database, short: recon.Item
     [theirs] = items(shop, kind="bank_only")
     forced = Proposal(action=Action.MATCH, reason="it is the same", other=theirs.id)
     made = by(shop, MAKER, lambda unit: recon.propose(unit, short.id, forced))
-    with pytest.raises(recon.ReconItemStateForbids):
+    with pytest.raises(approvals.ApprovalIsNotOpen):
         by(shop, MAKER, lambda unit: recon.post(unit, short.id))
     with pytest.raises(approvals.MakerIsChecker):
         approve(shop, made, MAKER)
@@ -364,7 +364,7 @@ def test_the_routes_from_a_file_to_a_closed_item(shop: Database) -> None:
     assert client.ask("POST", f"{one}/assign", json={"owner": MAKER.actor})["owner"] == MAKER.actor
     wish = {"action": "write_off", "reason": "nobody claims it"}
     proposed = client.ask("POST", f"{one}/propose", json=wish)
-    assert client.ask("POST", f"{one}/post", 409)["code"] == "recon_item_state_forbids"
+    assert client.ask("POST", f"{one}/post", 409)["code"] == "approval_is_not_open"
     with shop.reading() as connection:
         asked = approvals.read_approval(connection, UUID(proposed["approval"]))
     yes = {"shown_hash": asked.shown_hash}

@@ -23,6 +23,7 @@ class DayState(StrEnum):
     EXPECTED = "expected"
     LATE = "late"
     ARRIVED = "arrived"
+    """Something came, and was not verified."""
     INCOMPLETE = "incomplete"
     """Pages are missing."""
     VERIFIED = "verified"

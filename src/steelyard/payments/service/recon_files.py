@@ -186,13 +186,18 @@ def take_statements(
 
     Refusals
     --------
-    recon_plan_is_unknown, statement_is_of_no_day, statement_does_not_add_up
+    recon_plan_is_unknown, statement_is_of_no_day
+    statement_does_not_add_up : that it arrived is kept, and the day waits for another
     """
     taken = []
     for place, statement in enumerate(statements):
         mark = digest if place == 0 else sha256(digest + place.to_bytes(4, "big")).digest()
         one = _Coming(statement, name, mark, channel, _day_of(statement, on))
         found = database.transact(lambda unit, o=one: _arrive(unit, o), actor=actor)  # type: ignore[misc]
+        if found.file.state is FileState.ARRIVED:
+            _check(statement)
+            database.transact(lambda unit, f=found.file: _verify(unit, f), actor=actor)  # type: ignore[misc]
+            found = Taken(replace(found.file, state=FileState.VERIFIED), found.how)
         if found.file.state is FileState.VERIFIED:
             found = _stage(database, found, statement, actor)
         taken.append(found)
@@ -218,8 +223,8 @@ def _day_of(statement: Statement, on: date | None) -> date:
     return statement.to_on
 
 
-def _check(statement: Statement) -> int:
-    """Return what the lines move, after checking it against the balances.
+def _check(statement: Statement) -> None:
+    """Refuse lines that do not lead from the opening to the closing balance.
 
     Readers refuse such a file by its line; a statement that was built otherwise is checked here.
     """
@@ -233,7 +238,6 @@ def _check(statement: Statement) -> int:
             closing=closing,
             currency=statement.currency,
         )
-    return total
 
 
 def _arrive(unit: UnitOfWork, coming: _Coming) -> Taken:
@@ -244,8 +248,9 @@ def _arrive(unit: UnitOfWork, coming: _Coming) -> Taken:
     assert day is not None, "it was inserted"
     known = table.files_by_hash(unit.connection, channel, coming.digest)
     if known:
-        return Taken(known[-1], Arrival.DUPLICATE)
-    total = _check(statement)
+        # What did not add up, or was cut short by a crash, goes on from where it stands.
+        is_done = known[-1].state in (FileState.STAGED, FileState.CORRECTED)
+        return Taken(known[-1], Arrival.DUPLICATE if is_done else Arrival.FIRST)
     everything = table.files_of(unit.connection, channel, day_on, current=False)
     key = (statement.account, statement.currency, statement.page)
     before = [one for one in everything if (one.account, one.currency, one.page) == key]
@@ -257,14 +262,14 @@ def _arrive(unit: UnitOfWork, coming: _Coming) -> Taken:
         name=coming.name,
         form=statement.form,
         sha256=coming.digest,
-        state=FileState.VERIFIED,
+        state=FileState.ARRIVED,
         account=statement.account,
         currency=statement.currency,
         page=statement.page,
         is_last_page=statement.is_last_page,
         proof=statement_files.proof_of(statement),
         lines=len(statement.lines),
-        total_minor=total,
+        total_minor=statement_files.moved(statement),
         opening_minor=statement.opening_minor,
         closing_minor=statement.closing_minor,
         arrived_at=unit.now,
@@ -272,7 +277,7 @@ def _arrive(unit: UnitOfWork, coming: _Coming) -> Taken:
     )
     table.insert_file(unit.connection, file)
     if day.state in (DayState.EXPECTED, DayState.LATE):
-        table.move_day(unit.connection, day, DayState.VERIFIED, unit.now)
+        table.move_day(unit.connection, day, DayState.ARRIVED, unit.now)
     audit(
         unit,
         action="payments.take_statement",
@@ -281,6 +286,15 @@ def _arrive(unit: UnitOfWork, coming: _Coming) -> Taken:
     )
     how = Arrival.CORRECTED if before else Arrival.ADDED if everything else Arrival.FIRST
     return Taken(file, how)
+
+
+def _verify(unit: UnitOfWork, file: File) -> None:
+    """Write down that a file adds up."""
+    table.move_files(unit.connection, [file.id], FileState.VERIFIED)
+    day = table.find_day(unit.connection, file.channel, file.on, lock=True)
+    assert day is not None, "the file is of a day"
+    if day.state is DayState.ARRIVED:
+        table.move_day(unit.connection, day, DayState.VERIFIED, unit.now)
 
 
 def _stage(database: Database, taken: Taken, statement: Statement, actor: str) -> Taken:
@@ -305,7 +319,7 @@ def _count(unit: UnitOfWork, file: File) -> None:
     assert day is not None, "the file is of a day"
     older = [
         one.id
-        for one in table.files_of(connection, file.channel, file.on)
+        for one in table.files_of(connection, file.channel, file.on, current=False)
         if (one.account, one.currency, one.page) == (file.account, file.currency, file.page)
         and one.version < file.version
     ]

@@ -122,14 +122,14 @@ def approve(unit: UnitOfWork, item: UUID, *, by: Caller, shown_hash: str) -> Ite
 
 
 def withdraw(unit: UnitOfWork, item: UUID, *, by: str) -> Item:
-    """Take a proposal back; after a no of the second person, too.
+    """Take a proposal back; after a no of the second person, or a yes that ran out, too.
 
     Refusals
     --------
     recon_item_is_unknown, recon_item_state_forbids, approval_is_not_yours
     """
     found = item_table.read_item(unit.connection, item, lock=True)
-    found.must_be("withdrawn", ItemState.PROPOSED)
+    found.must_be("withdrawn", ItemState.PROPOSED, ItemState.APPROVED)
     assert found.approval is not None, "it was proposed"
     present = approvals.read_approval(unit.connection, found.approval)
     if present.state is approvals.ApprovalState.REQUESTED and present.expires_at > unit.wall_at:
@@ -142,6 +142,8 @@ def withdraw(unit: UnitOfWork, item: UUID, *, by: str) -> Item:
 def post(unit: UnitOfWork, item: UUID) -> Item:
     """Do what was proposed and approved: postings with their cause, in one transaction.
 
+    Where the approval was given does not matter, here or in the list of approvals.
+
     Returns
     -------
     Item
@@ -152,7 +154,7 @@ def post(unit: UnitOfWork, item: UUID) -> Item:
     recon_item_is_unknown, recon_item_state_forbids, and those of `consume_approval`
     """
     found = item_table.read_item(unit.connection, item, lock=True)
-    found.must_be("posted", ItemState.APPROVED)
+    found.must_be("posted", ItemState.PROPOSED, ItemState.APPROVED)
     proposal, approval = found.proposal, found.approval
     assert proposal is not None, "it was proposed"
     assert approval is not None, "it was proposed"
