@@ -56,7 +56,7 @@ def a_day(vault: Vault, *amounts: int) -> None:
 def open_cases(vault: Vault, kind: str) -> int:
     with vault.database.reading() as connection:
         page = case_reading.list_cases(
-            connection, case_reading.CaseFilter(kinds=(kind,)), now=vault.database.now()
+            connection, case_reading.CaseFilter(kind=kind), now=vault.database.now()
         )
     return len(page.items)
 

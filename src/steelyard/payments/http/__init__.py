@@ -1,21 +1,27 @@
 """Routes of payments."""
 
 from steelyard.payments.http.channel_life import router as channel_router
+from steelyard.payments.http.clearing import router as clearing_router
 from steelyard.payments.http.disputes import router as dispute_router
 from steelyard.payments.http.notices import router as notice_router
 from steelyard.payments.http.orders import router as order_router
 from steelyard.payments.http.recon import router as recon_router
 from steelyard.payments.http.refunds import router as refund_router
 from steelyard.payments.http.routing import router as routing_router
+from steelyard.payments.http.settlement import router as settlement_router
+from steelyard.payments.http.tieout import router as tie_out_router
 from steelyard.payments.http.transfers import router as transfer_router
 
 __all__ = [
     "channel_router",
+    "clearing_router",
     "dispute_router",
     "notice_router",
     "order_router",
     "recon_router",
     "refund_router",
     "routing_router",
+    "settlement_router",
+    "tie_out_router",
     "transfer_router",
 ]

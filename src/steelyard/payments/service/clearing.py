@@ -34,6 +34,7 @@ from steelyard.payments.model.clearing import (
     net_of,
 )
 from steelyard.payments.model.fees import FeeIsNotAgreed, FeePlan, day_of, fee_of
+from steelyard.payments.model.lifecycle import ChannelIsUnknown
 from steelyard.payments.model.orders import Mode, Scenario
 from steelyard.payments.model.settlement import SettlementTerms, terms_of
 from steelyard.payments.service import fees, institution
@@ -51,7 +52,7 @@ from steelyard.payments.service.clearing_facts import (
     FeeCorrected,
     FeesSwept,
 )
-from steelyard.payments.service.institution import Institution
+from steelyard.payments.service.institution import Institution, InstitutionIsNotOpen
 from steelyard.payments.store import clearing as table
 from steelyard.payments.store import settlement as terms_table
 from steelyard.payments.store.clearing import Candidate, Total
@@ -59,10 +60,13 @@ from steelyard.payments.store.clearing import Candidate, Total
 __all__ = [
     "BALANCE",
     "CapabilityOf",
+    "ChannelIsUnknown",
     "ClearingDay",
     "ClearingDayIsUnknown",
     "ClearingState",
     "FeeCorrectionIsWrong",
+    "How",
+    "InstitutionIsNotOpen",
     "PaymentIsNotCleared",
     "ReconWord",
     "Total",

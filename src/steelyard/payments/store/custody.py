@@ -137,11 +137,11 @@ def last_before(
     )
 
 
-def first_on(connection: sa.Connection, mode: Mode, currency: str) -> date | None:
-    """Return the first day of which there is a statement."""
+def opened_at(connection: sa.Connection, mode: Mode, currency: str) -> datetime:
+    """Return when it was said where the reserve lies."""
     return connection.execute(
         sa.text(
-            "SELECT min(on_day) FROM payments.custody_statement WHERE mode = :mode"
+            "SELECT opened_at FROM payments.custody_account WHERE mode = :mode"
             " AND currency = :currency"
         ),
         {"mode": mode.value, "currency": currency},
