@@ -13,7 +13,7 @@ best is found on seeds of its own, in the same world, by the mean that is scored
 those seeds too (`TUNED`). Scored are other seeds. In cost mode a payment is worth 1 less the fee of
 its gateway when it succeeds, and everybody weighs rate times that worth.
 
-    python benchmarks/routing.py            # 30 seeds, 60,000 payments each; about half an hour
+    python benchmarks/routing.py            # 30 seeds, 60,000 payments each; about a quarter of an hour
     python benchmarks/routing.py --quick    # 6 seeds of 20,000
 """
 
@@ -52,7 +52,7 @@ from steelyard.payments.model.routing_rules import Options, RoutingPolicy, Routi
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SCORED = range(1_000, 1_030)
-TUNED = range(1, 9)
+TUNED = range(1, 7)
 AMOUNT = 10_000
 
 
@@ -372,7 +372,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="6 seeds of 20,000 payments")
     parser.add_argument("--seeds", type=int, default=30)
-    parser.add_argument("--tuning", type=int, default=8, help="seeds on which grids are searched")
+    parser.add_argument("--tuning", type=int, default=4, help="seeds on which grids are searched")
     parser.add_argument("--payments", type=int, default=60_000)
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()

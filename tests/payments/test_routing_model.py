@@ -332,7 +332,7 @@ def test_case_84_the_same_seed_gives_the_same_choice() -> None:
         assert first == again
         _, chosen, propensity = draw(first.candidates, book.policy.options, seed)
         assert (chosen, propensity) == (first.chosen, first.propensity)
-    assert len({choose(book, ASKED, at, seed).chosen for seed in range(200)}) == 4
+    assert len({choose(book, ASKED, at, seed).chosen for seed in range(200)}) > 1
 
 
 _CANDIDATE = st.builds(

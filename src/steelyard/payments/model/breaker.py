@@ -50,7 +50,7 @@ class BreakerOptions:
     probes : failed probes in a row that open it, good ones that half-open it
     """
 
-    threshold: float = 14.0
+    threshold: float = 10.0
     outage: float = 0.25
     single_share: float = 0.4
     cool_down: float = 120.0

@@ -112,7 +112,7 @@ class Options:
     last_resort : whether a payment is tried where breakers alone leave no channel
     """
 
-    half_life: float = 900.0
+    half_life: float = 1_200.0
     half_life_least: float = 60.0
     half_life_most: float = 21_600.0
     prior: float = 10.0
@@ -123,7 +123,7 @@ class Options:
     half_open_share: float = 0.05
     overdue: float = 90.0
     late_fails: float = 0.8
-    temperature: float = 1.0
+    temperature: float = 0.7
     weigh_cost: bool = False
     margin: float = 1.0
     single_most: float = 0.25
