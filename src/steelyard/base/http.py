@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, TypeVar
@@ -205,6 +206,36 @@ def _encode(model: BaseModel) -> bytes:
 def _respond(answer: Answer) -> Response:
     headers = {"Idempotency-Replayed": "true"} if answer.replayed else None
     return Response(answer.body, answer.status, headers, "application/json")
+
+
+ONCE = "shown once: null when the same request is repeated"
+
+
+def run_with_secrets(
+    write: Write,
+    work: Callable[[UnitOfWork], tuple[BaseModel, dict[str, Any]]],
+    *,
+    status: int = 200,
+) -> Response:
+    """Run a command whose answer holds secrets: what is stored for a repeat is without them."""
+    shown: dict[str, Any] = {}
+
+    def without(unit: UnitOfWork) -> BaseModel:
+        model, secrets = work(unit)
+        shown.clear()
+        shown.update(secrets)
+        return model
+
+    answer = write.run(without, status=status)
+    if not shown:
+        return answer
+    body = json.loads(bytes(answer.body)) | shown
+    return Response(
+        json.dumps(body, ensure_ascii=False).encode(),
+        status,
+        {"Cache-Control": "no-store"},
+        "application/json",
+    )
 
 
 def language_of(request: Request) -> str:

@@ -21,6 +21,7 @@ from steelyard.base.http import (
     page_out,
     reading,
     refusals,
+    run_with_secrets,
     writing,
 )
 from steelyard.kernel import CursorIsInvalid, Refusal
@@ -52,7 +53,6 @@ from steelyard.parties.http.access_wire import (
     StaffOut,
     StaffPage,
     TwoPeopleOut,
-    run_with_secrets,
 )
 
 router = APIRouter(prefix="/v1/access", tags=["access"])

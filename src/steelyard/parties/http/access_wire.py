@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Response
 from pydantic import BaseModel, Field
 
-from steelyard.base import UnitOfWork
-from steelyard.base.http import BodyIn, PageOut, Write
+from steelyard.base.http import ONCE, BodyIn, PageOut
 from steelyard.parties import api_keys, approvals, passkeys, roles, sessions, staff
 
 UserName = Annotated[str, Field(min_length=1, max_length=60, examples=["li.lei"])]
@@ -21,34 +17,6 @@ Code = Annotated[str, Field(min_length=1, max_length=40, examples=["492039"])]
 Token = Annotated[str, Field(min_length=1, max_length=100)]
 Reason = Annotated[str, Field(min_length=1, max_length=200, examples=["left the company"])]
 Verbs = Annotated[list[str], Field(max_length=200, examples=[["ledger.read", "events.*"]])]
-ONCE = "shown once: null when the same request is repeated"
-
-
-def run_with_secrets(
-    write: Write,
-    work: Callable[[UnitOfWork], tuple[BaseModel, dict[str, Any]]],
-    *,
-    status: int = 200,
-) -> Response:
-    """Run a command whose answer holds secrets: what is stored for a repeat is without them."""
-    shown: dict[str, Any] = {}
-
-    def without(unit: UnitOfWork) -> BaseModel:
-        model, secrets = work(unit)
-        shown.clear()
-        shown.update(secrets)
-        return model
-
-    answer = write.run(without, status=status)
-    if not shown:
-        return answer
-    body = json.loads(bytes(answer.body)) | shown
-    return Response(
-        json.dumps(body, ensure_ascii=False).encode(),
-        status,
-        {"Cache-Control": "no-store"},
-        "application/json",
-    )
 
 
 class Done(BaseModel):

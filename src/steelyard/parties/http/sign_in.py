@@ -19,6 +19,7 @@ from steelyard.base.http import (
     platform_of,
     reading,
     refusals,
+    run_with_secrets,
     writing,
 )
 from steelyard.parties import (
@@ -52,7 +53,6 @@ from steelyard.parties.http.access_wire import (
     SessionOut,
     Sessions,
     SignInOut,
-    run_with_secrets,
 )
 
 router = APIRouter(prefix="/v1/access", tags=["access"])
