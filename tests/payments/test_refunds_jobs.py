@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from steelyard.base import Database
+from steelyard.base import Database, UnitOfWork
+from steelyard.base.http import Caller
 from steelyard.cases import reading as case_reading
 from steelyard.kernel import SteppingClock
 from steelyard.parties import approvals
@@ -225,19 +226,15 @@ def test_what_waited_goes_on_by_itself(shop: Database, desk: ScriptedDesk) -> No
 
 
 def _decide(database: Database, approval: UUID | None, verb: str) -> None:
-    from steelyard.base.http import Caller
-
     assert approval is not None
     second = Caller("staff:two", frozenset({"payments.approve"}))
     with database.reading() as connection:
         shown = approvals.read_approval(connection, approval).shown_hash
 
-    def work(unit: object) -> object:
+    def work(unit: UnitOfWork) -> approvals.Approval:
         if verb == "approve":
-            return approvals.approve(unit, approval, by=second, shown_hash=shown)  # type: ignore[arg-type]
-        return approvals.reject(  # type: ignore[arg-type]
-            unit, approval, by=second, shown_hash=shown, reason="no"
-        )
+            return approvals.approve(unit, approval, by=second, shown_hash=shown)
+        return approvals.reject(unit, approval, by=second, shown_hash=shown, reason="no")
 
     database.transact(work, actor=second.actor)
 

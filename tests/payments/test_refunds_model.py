@@ -9,7 +9,13 @@ from uuid import UUID
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from steelyard.payments.model.attempts import Source
 from steelyard.payments.model.channel import Decline, Finding, Said
@@ -173,13 +179,12 @@ class Refunding(RuleBasedStateMachine):
         assert self.lost == sum(one.excess_minor for one in standing)
 
 
-class TestRefunding(Refunding.TestCase):
-    settings = settings(max_examples=60, stateful_step_count=30)
+def test_refunding_in_any_order() -> None:
+    run_state_machine_as_test(Refunding, settings=settings(max_examples=60, stateful_step_count=30))
 
 
 @pytest.mark.long
 def test_refunding_at_length() -> None:
-    class Long(Refunding.TestCase):
-        settings = settings(max_examples=2_000, stateful_step_count=60)
-
-    Long().runTest()
+    run_state_machine_as_test(
+        Refunding, settings=settings(max_examples=2_000, stateful_step_count=60)
+    )
