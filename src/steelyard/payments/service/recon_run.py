@@ -76,7 +76,17 @@ def run_day(database: Database, channel: str, on: date, *, actor: str = "system:
         _report_money(database, run, fresh, actor)
         _report_absent(database, run, found, outcome, actor)
         _age(database, found.plan, actor)
-        return database.transact(lambda unit: _finish(unit, run, found, outcome), actor=actor)
+        # What takes long is worked out before the transaction that writes it.
+        crosses = list(_crosses(found, outcome))
+        done = replace(
+            run,
+            state="finished",
+            matched=int((outcome.ours_group >= 0).sum()),
+            stages=outcome.stages(),
+            breaks=outcome.kinds(),
+            digest=digest(found.ours, found.theirs, outcome),
+        )
+        return database.transact(lambda unit: _finish(unit, done, crosses), actor=actor)
 
 
 @contextmanager
@@ -371,23 +381,14 @@ def age_suspects(unit: UnitOfWork, plan: Plan, *, limit: int) -> int:
     return len(found)
 
 
-def _finish(unit: UnitOfWork, run: Run, found: Gathered, outcome: Outcome) -> Run:
-    crosses = list(_crosses(found, outcome))
+def _finish(unit: UnitOfWork, run: Run, crosses: Sequence[rows.Cross]) -> Run:
     rows.insert_crosses(unit.connection, run.id, crosses)
-    done = replace(
-        run,
-        state="finished",
-        matched=int((outcome.ours_group >= 0).sum()),
-        stages=outcome.stages(),
-        breaks=outcome.kinds(),
-        digest=digest(found.ours, found.theirs, outcome),
-        finished_at=unit.now,
-    )
+    done = replace(run, finished_at=unit.now)
     table.finish_run(unit.connection, done)
     day = table.find_day(unit.connection, run.channel, run.on, lock=True)
     assert day is not None, "a run is of a day"
-    left = item_table.open_items(unit.connection, run.channel, run.on, run.on)
-    state = DayState.MATCHED if left else DayState.CLOSED
+    is_open = item_table.has_open(unit.connection, run.channel, run.on)
+    state = DayState.MATCHED if is_open else DayState.CLOSED
     table.move_day(unit.connection, day, state, unit.now, run.id)
     fact = DayReconciled(
         channel=run.channel,
@@ -395,7 +396,7 @@ def _finish(unit: UnitOfWork, run: Run, found: Gathered, outcome: Outcome) -> Ru
         run=run.id,
         no=run.no,
         matched=done.matched,
-        breaks=len(outcome.breaks),
+        breaks=sum(done.breaks.values()),
         digest=done.digest or "",
     )
     unit.record(fact, subject=subject_of(run.channel, run.on))

@@ -148,6 +148,18 @@ def open_items(connection: sa.Connection, channel: str, from_on: date, to_on: da
     return [_item(row) for row in rows]
 
 
+def has_open(connection: sa.Connection, channel: str, on: date) -> bool:
+    """Whether anything of a day is open."""
+    found = connection.execute(
+        sa.text(
+            "SELECT EXISTS (SELECT FROM payments.recon_item WHERE channel = :channel"
+            " AND on_day = :on AND state NOT IN ('closed', 'matched'))"
+        ),
+        {"channel": channel, "on": on},
+    ).scalar_one()
+    return bool(found)
+
+
 def items_of_day(connection: sa.Connection, channel: str, on: date) -> list[tuple[UUID, str, str]]:
     """Return id, key and state of every item of a day."""
     rows = connection.execute(
