@@ -177,17 +177,23 @@ def wait_before(retry: int, seed: int) -> timedelta:
 _MASK: Final = (1 << 64) - 1
 
 
-def uniform(seed: int, stream: int) -> float:
-    """Return a number in [0, 1) that follows from a seed and a stream of it.
+def word(seed: int, stream: int) -> int:
+    """Return 64 bits that follow from a seed and a stream of it.
 
     The finaliser of splitmix64 (Steele, Lea, Flood 2014), so that it is the same for ever.
+    """
+    z = (seed + 0x9E3779B97F4A7C15 * (stream + 1)) & _MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+    return z ^ (z >> 31)
+
+
+def uniform(seed: int, stream: int) -> float:
+    """Return a number in [0, 1) that follows from a seed and a stream of it.
 
     Examples
     --------
     >>> 0 <= uniform(1, 0) < 1, uniform(1, 0) == uniform(1, 1)
     (True, False)
     """
-    z = (seed + 0x9E3779B97F4A7C15 * (stream + 1)) & _MASK
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-    return ((z ^ (z >> 31)) >> 11) * (1.0 / (1 << 53))
+    return (word(seed, stream) >> 11) * (1.0 / (1 << 53))

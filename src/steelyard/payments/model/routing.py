@@ -22,11 +22,12 @@ from typing import Final, NamedTuple
 from steelyard.kernel import Refusal, RefusalKind
 from steelyard.payments.model.breaker import BreakerState
 from steelyard.payments.model.channel import Method, Stage
-from steelyard.payments.model.retries import uniform
+from steelyard.payments.model.retries import uniform, word
 from steelyard.payments.model.routing_book import Book, Lane, Segment
 from steelyard.payments.model.routing_rules import Options, RoutingRequest, apply_rules
 
 LEVELS: Final = 16
+"""Of four bits."""
 _Z: Final = tuple(NormalDist().inv_cdf((k + 0.5) / LEVELS) for k in range(LEVELS))
 _LOW, _HIGH = _Z[0], _Z[-1]
 _TIE: Final = 1e-9
@@ -255,9 +256,7 @@ def draw(
     >>> chosen, round(propensity, 3)
     ('a', 0.995)
     """
-    candidates = tuple(
-        [_drawn(one, options, seed, stream) for stream, one in enumerate(weighed, start=2)]
-    )
+    candidates = _drawn(weighed, options, seed)
     count = len(candidates)
     if count == 1:
         return candidates, candidates[0].channel, 1.0
@@ -327,9 +326,17 @@ def _worth(one: Candidate, options: Options) -> float:
     return options.margin - one.cost if options.weigh_cost else 1.0
 
 
-def _drawn(one: Candidate, options: Options, seed: int, stream: int) -> Candidate:
-    drawn = one.mean + one.deviation * _Z[int(uniform(seed, stream) * LEVELS)]
-    return Candidate(*one[:6], drawn, drawn * _worth(one, options))
+def _drawn(weighed: Sequence[Candidate], options: Options, seed: int) -> tuple[Candidate, ...]:
+    """Return candidates with a draw each: four bits of a word pick its quantile."""
+    drawn, bits = [], 0
+    for place, (channel, mean, deviation, cost, is_new, on_trial, _, _) in enumerate(weighed):
+        if place % 16 == 0:
+            bits = word(seed, 2 + place // 16)
+        rate = mean + deviation * _Z[bits & 15]
+        bits >>= 4
+        score = rate * (options.margin - cost) if options.weigh_cost else rate
+        drawn.append(Candidate(channel, mean, deviation, cost, is_new, on_trial, rate, score))
+    return tuple(drawn)
 
 
 def _chance(
