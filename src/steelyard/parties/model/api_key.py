@@ -10,6 +10,7 @@ from uuid import UUID
 from steelyard.kernel import Refusal, RefusalKind
 
 DEVELOPMENT_PREFIX = "sk_dev_"
+BEARER_PREFIX = "sk_"
 LONGEST_OVERLAP = timedelta(days=30)
 
 
@@ -20,6 +21,8 @@ class ApiKeyKind(StrEnum):
     """Never: it signs each request."""
     ED25519 = "ed25519"
     """There is none: its owner signs with a private key, and we hold the public one."""
+    BEARER = "bearer"
+    """As a bearer token, in production too: for clients that cannot sign, those of Stripe."""
     DEVELOPMENT = "development"
     """As a bearer token; refused in production."""
 

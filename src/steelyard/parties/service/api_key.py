@@ -15,6 +15,7 @@ from steelyard.base.crypto import Keyring
 from steelyard.kernel import Page, decode_cursor, encode_cursor
 from steelyard.kernel.page import CursorIsInvalid
 from steelyard.parties.model.api_key import (
+    BEARER_PREFIX,
     DEVELOPMENT_PREFIX,
     ApiKey,
     ApiKeyIsNotValid,
@@ -264,7 +265,7 @@ def _secret_of(kind: ApiKeyKind, public_key: str | None) -> str:
     """Return a new secret, or a public key that was given, in hex."""
     if public_key is not None:
         return read_public_key(public_key).hex()
-    prefix = DEVELOPMENT_PREFIX if kind is ApiKeyKind.DEVELOPMENT else "sk_"
+    prefix = DEVELOPMENT_PREFIX if kind is ApiKeyKind.DEVELOPMENT else BEARER_PREFIX
     return prefix + secrets.token_urlsafe(32)
 
 

@@ -14,7 +14,12 @@ import sqlalchemy as sa
 from steelyard.base import Database, Settings
 from steelyard.base.crypto import Keyring
 from steelyard.base.http import Caller, NotSignedIn
-from steelyard.parties.model.api_key import DEVELOPMENT_PREFIX, ApiKeyIsNotValid, ApiKeyKind
+from steelyard.parties.model.api_key import (
+    BEARER_PREFIX,
+    DEVELOPMENT_PREFIX,
+    ApiKeyIsNotValid,
+    ApiKeyKind,
+)
 from steelyard.parties.model.party import PartyState
 from steelyard.parties.model.role import CUSTOMER, OWN
 from steelyard.parties.model.second_factor import SECOND_FACTORS
@@ -55,6 +60,8 @@ KNOWN_FOR = timedelta(seconds=3)
 ASKED_AGAIN_AFTER = timedelta(seconds=1)
 """A wrong signature makes a process look for a new secret, but no oftener than that."""
 _MOST_KNOWN = 5_000
+_SHOWN = frozenset({ApiKeyKind.BEARER, ApiKeyKind.DEVELOPMENT})
+"""Kinds whose secret is the token itself; none of them signs."""
 _OWNER_MAY_ACT = frozenset(
     {StaffState.ACTIVE.value, PartyState.APPLIED.value, PartyState.RESTRICTED.value}
 )
@@ -152,8 +159,8 @@ class RequestVerifier:
             return self._by_signature(request, body)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            if token.startswith(DEVELOPMENT_PREFIX):
-                return self._by_development_key(token)
+            if token.startswith(BEARER_PREFIX):
+                return self._by_shown_key(token)
             return self._by_session(token)
         cookie = request.cookies.get(COOKIE)
         if cookie is None:
@@ -178,7 +185,7 @@ class RequestVerifier:
         known = self._key(shown.key, now)
         if not known.is_signed_by(signed, now):
             known = self._key(shown.key, now, age=ASKED_AGAIN_AFTER)
-        if known.caller is None or known.kind is ApiKeyKind.DEVELOPMENT:
+        if known.caller is None or known.kind in _SHOWN:
             raise ApiKeyIsNotValid(key=shown.key[:30])
         if not known.is_signed_by(signed, now):
             raise SignatureIsWrong
@@ -187,13 +194,14 @@ class RequestVerifier:
             raise NonceWasUsed
         return known.caller
 
-    def _by_development_key(self, token: str) -> Caller:
-        self._settings.refuse_in_production("a development key")
+    def _by_shown_key(self, token: str) -> Caller:
+        if token.startswith(DEVELOPMENT_PREFIX):
+            self._settings.refuse_in_production("a development key")
         now = self._database.wall.now().timestamp()
         known = self._key(hash_secret(token), now)
         is_shown = known.caller is not None and any(now < until for _, until in known.secrets)
-        if not is_shown or known.caller is None:
-            raise ApiKeyIsNotValid(key=DEVELOPMENT_PREFIX + "...")
+        if not is_shown or known.caller is None or known.kind not in _SHOWN:
+            raise ApiKeyIsNotValid(key=BEARER_PREFIX + "...")
         return known.caller
 
     def _by_session(self, token: str) -> Caller:
