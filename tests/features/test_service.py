@@ -35,8 +35,8 @@ AT_MS = 1_767_605_400_123
 
 def test_every_fact_heard_is_declared_with_the_fields_that_are_read() -> None:
     for room in ("parties.service.access_facts", "parties.service.facts",
-                 "simulation.service.facts", "credit.service.facts",
-                 "credit.service.close_facts"):  # fmt: skip
+                 "payments.service.facts", "payments.service.refunds_facts",
+                 "credit.service.facts", "credit.service.close_facts"):  # fmt: skip
         import_module(f"steelyard.{room}")
     for name in facts.HEARD:
         if name.startswith(("cases.", "decisions.")) or name.endswith("Reported@1"):
@@ -57,17 +57,28 @@ def test_every_fact_heard_is_declared_with_the_fields_that_are_read() -> None:
 
 
 def test_a_declined_payment_is_two_events_of_one_id() -> None:
-    payment = str(uuid4())
-    content = json.dumps({"payment": payment, "card": "c", "amount_minor": 5, "reason": "poor"})
-    made = facts.drafts("simulation.CardPaymentDeclined@1", AT, content)
+    attempt = str(uuid4())
+    content = json.dumps(
+        {"payment": str(uuid4()), "attempt": attempt, "card": "c", "amount_minor": 5,
+         "reason": "poor", "method": "wallet"}
+    )  # fmt: skip
+    made = facts.drafts("payments.AttemptDeclined@1", AT, content)
     assert [(draft.kind, draft.id) for draft in made] == [
-        ("payment", payment),
-        ("payment_decline", payment),
+        ("payment", attempt),
+        ("payment_decline", attempt),
     ]
     assert isinstance(made[0], facts.Draft)
     assert "reason" not in made[0].fields
+    assert made[0].fields["method"] == "wallet"
     assert facts.drafts("ledger.TransferPosted@1", AT, "{}") == ()
-    assert facts.drafts("simulation.CardPaymentDeclined@2", AT, content) == ()
+    assert facts.drafts("payments.AttemptDeclined@2", AT, content) == ()
+
+
+def test_a_refund_counts_what_went_back() -> None:
+    content = {"refund": "r1", "payment": "p1", "amount_minor": 900, "refund_minor": 300}
+    (made,) = facts.drafts("payments.RefundSucceeded@1", AT, json.dumps(content))
+    assert isinstance(made, facts.Draft)
+    assert (made.id, made.fields["amount_minor"]) == ("r1", 300)
 
 
 def test_labels_come_from_reports_and_from_the_closing_of_cases() -> None:

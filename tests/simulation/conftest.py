@@ -29,6 +29,7 @@ from steelyard.events import PostgresFactLog
 from steelyard.kernel import SteppingClock
 from steelyard.ledger.http import router as ledger
 from steelyard.parties.http import router as parties
+from steelyard.payments import channel_desk
 from steelyard.simulation import Plan, play_history, town
 from steelyard.simulation.http import router as simulation
 from steelyard.web.app import create_app
@@ -108,6 +109,10 @@ class World:
     gate: Any = field(default_factory=NoPolicyGate)
     ledger_queue: Any = None
     identity_provider: Any = None
+    channels: Any = None
+
+    def __post_init__(self) -> None:
+        self.channels = channel_desk.ChannelDesk(self.database, self.keyring)
 
 
 def settings_of(environment: Environment) -> Settings:

@@ -18,6 +18,7 @@ from steelyard.credit import books, complaints, glance, loans, origination, unde
 from steelyard.kernel import Refusal, SteppingClock
 from steelyard.ledger import AccountKind, BookReader, NewAccount, close_day, open_accounts
 from steelyard.parties import NewCustomer, PersonalField, identity, registry
+from steelyard.payments import accounts
 from steelyard.simulation import borrowing, found, lending, report, stream, town
 from steelyard.simulation.model.people import Person
 from steelyard.web.live import DoorSource
@@ -321,13 +322,12 @@ def test_too_many_are_refused(desk: Desk) -> None:
 
 def test_a_purchase_pays_the_merchant_less_the_subsidy(desk: Desk) -> None:
     merchant = found(PLAN).merchants[0]
-    code = f"merchant:{merchant.account_id}"
-    answer = desk.lend(
-        product="merchant_instalments", merchant=merchant.id, merchant_account=code
-    )  # fmt: skip
+    answer = desk.lend(product="merchant_instalments", merchant=merchant.id)
     assert answer.outcome == "granted"
     assert desk.wallet() == 0
     with desk.database.reading() as connection:
+        (party,) = registry.find_origins(connection, [f"town:merchant/{merchant.id}"]).values()
+        code = accounts.available(party, "CNY")
         got = -BookReader(connection, "town").balances([code])[code]
         [loan] = loans.find(connection, application=UUID(int=FIRST)).items
     assert 500_000 < got < 600_000
@@ -352,8 +352,7 @@ def test_what_is_due_is_paid_on_its_day_and_not_before(desk: Desk) -> None:
 
 def test_an_empty_wallet_pays_what_it_has_and_then_nothing(desk: Desk) -> None:
     merchant = found(PLAN).merchants[0]
-    desk.lend(product="merchant_instalments", merchant=merchant.id,
-              merchant_account=f"merchant:{merchant.account_id}")  # fmt: skip
+    desk.lend(product="merchant_instalments", merchant=merchant.id)
     desk.lend(SECOND, amount_minor=100_000, months=12)
     desk.move_to(date(2026, 2, 5))
     assert desk.pay().amount_minor == 100_000

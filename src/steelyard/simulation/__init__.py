@@ -1,6 +1,7 @@
 """The town: customers, merchants and fraudsters living through the doors, out of one seed.
 
-The model is pure; `town`, `cards`, `reports`, `fees`, `borrowing`, `lending` and `report` are its
+The model is pure; `town`, `cards`, `reports`, `borrowing`,
+`lending`, `paydays` and `report` are its
 use cases inside the platform; `play_history`, `live` and `attack` its life outside, as a client of
 the HTTP interface.
 """
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from steelyard.simulation.service import (
         borrowing,
         cards,
-        fees,
         lending,
+        paydays,
         report,
         reports,
         town,
@@ -51,10 +52,10 @@ __all__ = [
     "day",
     "digest",
     "facts",
-    "fees",
     "found",
     "lending",
     "live",
+    "paydays",
     "play_history",
     "report",
     "reports",
@@ -67,8 +68,8 @@ _GROUPS = {
     "attack": "life.attack",
     "borrowing": "service.borrowing",
     "cards": "service.cards",
-    "fees": "service.fees",
     "lending": "service.lending",
+    "paydays": "service.paydays",
     "report": "service.report",
     "reports": "service.reports",
     "town": "service.town",

@@ -64,15 +64,19 @@ def _picked(payload: Payload, names: str) -> dict[str, Value]:
 
 
 def _payment(payload: Payload) -> dict[str, Value]:
-    return _picked(payload, "customer card account merchant terminal amount_minor currency")
+    names = "customer card account merchant terminal amount_minor currency method scenario"
+    return _picked(payload, f"{names} is_online")
 
 
 def _decline(payload: Payload) -> dict[str, Value]:
-    return _payment(payload) | _picked(payload, "reason")
+    names = "customer card account merchant terminal amount_minor currency method reason"
+    return _picked(payload, names)
 
 
 def _refund(payload: Payload) -> dict[str, Value]:
-    return _picked(payload, "customer card account merchant payment amount_minor currency")
+    names = "customer card account merchant payment currency method"
+    # The fact is about the payment as well, and has its amount too.
+    return _picked(payload, names) | {"amount_minor": payload.get("refund_minor")}
 
 
 def _log_in(payload: Payload) -> dict[str, Value] | None:
@@ -97,13 +101,14 @@ def _lateness(payload: Payload) -> dict[str, Value]:
 
 
 _READERS: Mapping[str, tuple[tuple[str, str, _Fields], ...]] = {
-    "simulation.CardPaymentMade@1": (("payment", "payment", _payment),),
+    # A payment is known by its attempt: about that the gate was asked.
+    "payments.PaymentSucceeded@1": (("payment", "attempt", _payment),),
     # It was asked for, and it was declined: two events.
-    "simulation.CardPaymentDeclined@1": (
-        ("payment", "payment", _payment),
-        ("payment_decline", "payment", _decline),
+    "payments.AttemptDeclined@1": (
+        ("payment", "attempt", _payment),
+        ("payment_decline", "attempt", _decline),
     ),
-    "simulation.CardPaymentRefunded@1": (("payment_refund", "refund", _refund),),
+    "payments.RefundSucceeded@1": (("payment_refund", "refund", _refund),),
     "parties.SessionOpened@1": (("log_in", "session", _log_in),),
     "parties.CustomerRegistered@1": (("sign_up", "party", _sign_up),),
     # A loan has many of both: its own number, or the day, tells them apart.
@@ -151,7 +156,7 @@ def drafts(
 
     Parameters
     ----------
-    name : kind and version, `simulation.CardPaymentMade@1`
+    name : kind and version, `payments.PaymentSucceeded@1`
     occurred_at : when it happened, UTC
     payload : JSON, as stored
 
@@ -159,8 +164,8 @@ def drafts(
     --------
     >>> from datetime import UTC
     >>> at = datetime(2026, 1, 5, tzinfo=UTC)
-    >>> [draft.kind for draft in drafts("simulation.CardPaymentDeclined@1", at,
-    ...     '{"payment": "p1", "card": "c1", "amount_minor": 500, "reason": "no"}')]
+    >>> [draft.kind for draft in drafts("payments.AttemptDeclined@1", at,
+    ...     '{"attempt": "p1", "card": "c1", "amount_minor": 500, "reason": "no"}')]
     ['payment', 'payment_decline']
     >>> drafts("parties.SessionOpened@1", at, '{"owner": "staff:1", "factors": []}')
     ()

@@ -1,4 +1,4 @@
-"""Routes of cards: payments, refunds, reports, and the fees of a day."""
+"""Routes of cards: payments, refunds, reports; and the close of a day of payments."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from steelyard.base import RefusedInProduction, UnitOfWork
+from steelyard.base import RefusedInProduction
 from steelyard.base.http import BodyIn, refusals
-from steelyard.simulation import cards, fees, reports, town
+from steelyard.simulation import cards, paydays, reports, town
 from steelyard.simulation.http.wire import Code, Lives, refuse_in_production
 
 router = APIRouter()
@@ -20,7 +20,7 @@ _ON_CARDS = (town.TownIsNotFounded, cards.TooManyCardPayments, RefusedInProducti
 
 
 class CardPaymentIn(BodyIn):
-    """A card payment that is asked for; its id is that of the transfer it becomes."""
+    """A card payment that is asked for; its id is that of the attempt it becomes."""
 
     id: UUID
     at: AwareDatetime = Field(description="when the card was shown")
@@ -28,7 +28,6 @@ class CardPaymentIn(BodyIn):
     card: UUID
     account: Code = Field(description="code of the account that pays")
     merchant: UUID = Field(description="as the town knows the merchant")
-    merchant_account: Code = Field(description="code of the account that is paid")
     terminal: UUID
     amount_minor: Annotated[int, Field(gt=0, lt=2**53)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
@@ -47,15 +46,11 @@ class CardPaymentsIn(BodyIn):
 
 
 class RefundIn(BodyIn):
-    """A refund: the mirror of one whole payment."""
+    """A refund of one whole payment."""
 
     id: UUID
     at: AwareDatetime
     payment: UUID
-    customer: UUID
-    card: UUID
-    account: Code
-    merchant: UUID
 
 
 class RefundsIn(BodyIn):
@@ -104,20 +99,18 @@ class CardAnswersOut(BaseModel):
         )
 
 
-class FeesIn(BodyIn):
-    """Which business day the fees are charged on: the open one, before it is closed."""
+class PaydayIn(BodyIn):
+    """Which business day is closed."""
 
     business_on: date
 
 
-class FeesOut(BaseModel):
-    """What the merchants paid for a business day."""
+class PaydayOut(BaseModel):
+    """What came of a day of payments."""
 
     business_on: date
-    entry: UUID = Field(description="the journal entry, in both books")
-    merchants: int
-    amount_minor: int
-    currency: str
+    days: int = Field(description="clearing days that were let pass")
+    settlements: int = Field(description="worked out for merchants")
 
 
 @router.post(
@@ -126,7 +119,7 @@ class FeesOut(BaseModel):
     responses=refusals(*_ON_CARDS, *cards.ON_DECISIONS, write=True),
 )
 def pay_by_card(body: CardPaymentsIn, write: Lives) -> Response:
-    """Take card payments: each is asked of the gate, and judged by the books."""
+    """Let card payments be paid by `payments`: asked of the gate, judged by the books."""
     refuse_in_production(write)
     orders = [
         cards.CardOrder(
@@ -136,7 +129,6 @@ def pay_by_card(body: CardPaymentsIn, write: Lives) -> Response:
             card=p.card,
             account=p.account,
             merchant=p.merchant,
-            merchant_account=p.merchant_account,
             terminal=p.terminal,
             amount_minor=p.amount_minor,
             currency=p.currency,
@@ -147,23 +139,19 @@ def pay_by_card(body: CardPaymentsIn, write: Lives) -> Response:
         )
         for p in body.payments
     ]
-    verdicts = cards.ask_about_payments(write.database, write.platform.gate, orders)
-    return write.run(lambda unit: CardAnswersOut.of(cards.pay_by_card(unit, orders, verdicts)))
+    asked = cards.ask_about_payments(write.database, write.platform.gate, orders)
+    return write.run(lambda unit: CardAnswersOut.of(cards.pay_by_card(unit, asked)))
 
 
 @router.post("/refunds", response_model=CardAnswersOut, responses=refusals(*_ON_CARDS, write=True))
 def refund_card_payments(body: RefundsIn, write: Lives) -> Response:
-    """Give card payments back by their mirrors."""
+    """Let card payments be given back whole by `payments`."""
     refuse_in_production(write)
     orders = [
         cards.RefundOrder(
             id=r.id,
             at=r.at.astimezone(UTC),
             payment=r.payment,
-            customer=r.customer,
-            card=r.card,
-            account=r.account,
-            merchant=r.merchant,
         )
         for r in body.refunds
     ]
@@ -186,24 +174,19 @@ def report_card_payments(body: CardReportsIn, write: Lives) -> Response:
 
 
 @router.post(
-    "/fees",
-    response_model=FeesOut,
-    responses=refusals(
-        RefusedInProduction, town.TownIsNotFounded, fees.FeeDayIsNotOpen, write=True
-    ),
+    "/payday-close",
+    response_model=PaydayOut,
+    responses=refusals(RefusedInProduction, town.TownIsNotFounded, *paydays.ON_PAYDAY, write=True),
 )
-def charge_card_fees(body: FeesIn, write: Lives) -> Response:
-    """Move the card fees of the open business day from client funds to own funds, once."""
+def close_payday(body: PaydayIn, write: Lives) -> Response:
+    """Clear a day of payments, charge its fees, and work out what merchants get."""
     refuse_in_production(write)
 
-    def work(unit: UnitOfWork) -> FeesOut:
-        charged = fees.charge_card_fees(unit, body.business_on)
-        return FeesOut(
-            business_on=charged.business_on,
-            entry=charged.entry,
-            merchants=charged.merchants,
-            amount_minor=charged.amount_minor,
-            currency=charged.currency,
+    def work() -> PaydayOut:
+        desk = write.platform.channels
+        closed = paydays.close_payday(
+            write.database, write.platform.keyring, desk.capability, body.business_on
         )
+        return PaydayOut(business_on=closed.on, days=closed.days, settlements=closed.settlements)
 
-    return write.run(work)
+    return write.run_in_steps(work)

@@ -40,7 +40,6 @@ class LoanIn(BodyIn):
     months: Annotated[int, Field(ge=1, le=120)]
     income_minor: Annotated[int, Field(ge=0, lt=2**53)] = Field(description="stated, a month")
     merchant: UUID | None = Field(None, description="who is paid instead, for a purchase")
-    merchant_account: Code | None = None
 
 
 class LoansIn(BodyIn):
@@ -158,7 +157,6 @@ def borrow(body: LoansIn, write: Lives) -> Response:
             months=one.months,
             income_minor=one.income_minor,
             merchant=one.merchant,
-            merchant_account=one.merchant_account,
         )
         for one in body.loans
     ]

@@ -42,7 +42,7 @@ from steelyard.simulation.model.attacks import (
     draw_attack,
 )
 from steelyard.simulation.model.schedule import errands, live_spans
-from steelyard.simulation.model.state import BOOK, merchant_code, wallet_code
+from steelyard.simulation.model.state import BOOK, wallet_code
 
 __all__ = [
     "USUAL",
@@ -445,7 +445,6 @@ class _Attacker:
             "card": step.card_id,
             "account": wallet_code(step.account_id),
             "merchant": step.merchant_id,
-            "merchant_account": merchant_code(step.merchant_account_id),
             "terminal": step.terminal_id,
             "amount_minor": step.amount_minor,
             "currency": CURRENCY,

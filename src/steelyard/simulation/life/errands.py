@@ -26,7 +26,6 @@ from steelyard.simulation.model.state import (
     HOUSE,
     SETTLEMENT,
     customer_origin,
-    merchant_code,
     wallet_code,
 )
 
@@ -76,10 +75,6 @@ class Messenger:
     def __init__(self, client: TownClient, town: Town) -> None:
         self.client = client
         self.tally = Tally()
-        self._cards = {customer.id: customer.card_id for customer in town.customers}
-        self._tills = {
-            merchant.id: merchant_code(merchant.account_id) for merchant in town.merchants
-        }
         self._seed = town.plan.seed
         self._welcomed: Span | None = None
 
@@ -199,9 +194,6 @@ class Messenger:
                         "months": request.months,
                         "income_minor": request.income_minor,
                         "merchant": request.merchant_id,
-                        "merchant_account": self._tills[request.merchant_id]
-                        if request.merchant_id
-                        else None,
                     }
                     for request in requests
                 ]
@@ -248,7 +240,6 @@ class Messenger:
                         "card": payment.card_id,
                         "account": wallet_code(payment.account_id),
                         "merchant": payment.merchant_id,
-                        "merchant_account": self._tills[payment.merchant_id],
                         "terminal": payment.terminal_id,
                         "amount_minor": payment.amount_minor,
                         "currency": payment.currency,
@@ -270,10 +261,6 @@ class Messenger:
                         "id": refund.id,
                         "at": refund.at,
                         "payment": refund.payment_id,
-                        "customer": refund.customer_id,
-                        "card": self._cards[refund.customer_id],
-                        "account": wallet_code(refund.account_id),
-                        "merchant": refund.merchant_id,
                     }
                     for refund in refunds
                 ]
@@ -297,9 +284,9 @@ class Messenger:
         self.tally.reports += len(reports)
 
     def _close_day(self, on: date) -> None:
-        """Charge the card fees of the day, then move all three books to the next."""
+        """Clear the payments of the day, then move all three books to the next."""
         key = f"town/{self._seed}/{on.isoformat()}"
-        self.client.post("/v1/simulation/fees", f"{key}/fees", {"business_on": on})
+        self.client.post("/v1/simulation/payday-close", f"{key}/payday", {"business_on": on})
         next_on = on + timedelta(days=1)
         for book in (BOOK, HOUSE):
             self.client.post(

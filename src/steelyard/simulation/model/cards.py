@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from steelyard.kernel import Refusal, RefusalKind
 
 BATCH = 1_000
+
+
+def order_id(payment: UUID) -> UUID:
+    """Return the id of the merchant's order that a payment of the town pays."""
+    return uuid5(payment, "order")
 
 
 class TooManyCardPayments(Refusal):
@@ -26,11 +31,11 @@ class CardOrder:
 
     Attributes
     ----------
-    id : of the payment, and of the transfer that it becomes
+    id : of the payment: its attempt has it, the gate is asked about it
     at : instant, UTC, at which the card was shown
     customer, merchant : whom the town knows by these ids
     card, terminal : with what, and where
-    account, merchant_account : codes in the town's book: who pays, who is paid
+    account : code in the town's book, of who pays
     amount_minor : positive
     currency : ISO 4217
     device, ip, country : from where, ISO 3166 for the last; None where it is not known
@@ -43,7 +48,6 @@ class CardOrder:
     card: UUID
     account: str
     merchant: UUID
-    merchant_account: str
     terminal: UUID
     amount_minor: int
     currency: str
@@ -55,22 +59,18 @@ class CardOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundOrder:
-    """A refund that is asked for: the mirror of one whole payment, whatever its amount was.
+    """A refund that is asked for, of one whole payment, whatever its amount was.
 
     Attributes
     ----------
-    id : of the refund, and of the transfer that it becomes
+    id : of the refund
+    at : instant, UTC, at which the goods came back
     payment : the payment that is given back
-    card, account : with what and from where it was paid
     """
 
     id: UUID
     at: datetime
     payment: UUID
-    customer: UUID
-    card: UUID
-    account: str
-    merchant: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ class LoanOrder:
     product : code
     amount_minor, income_minor : positive; the income is what the customer states, a month
     months : instalments
-    merchant_account : code of the account that is paid instead, for a purchase
+    merchant : who is paid instead, for a purchase, as the town knows it
     """
 
     id: UUID
@@ -63,7 +63,6 @@ class LoanOrder:
     months: int
     income_minor: int
     merchant: UUID | None = None
-    merchant_account: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,16 +7,18 @@ from datetime import datetime
 from uuid import UUID
 
 from steelyard.kernel import Refusal, RefusalKind
-from steelyard.simulation.model.town import Plan
+from steelyard.simulation.model.town import CURRENCY, Plan
 
 BOOK = "town"
 """The book of the town's client funds."""
 HOUSE = "house"
 """The book of the platform's own funds."""
 
-SETTLEMENT = "bank:settlement"
-"""The town's money at the bank (备付金存管账户), against which every wallet is kept."""
-FEE_INCOME = "income:card_fee"
+SETTLEMENT = f"settlement:{CURRENCY}"
+"""The clients' money at the custodian (备付金存管账户), against which every wallet is kept.
+
+It is the account of `payments`, in whose client book the town lives.
+"""
 
 
 def customer_origin(customer: UUID) -> str:
@@ -38,15 +40,6 @@ def wallet_code(account: UUID) -> str:
     'wallet:00000000-0000-0000-0000-000000000007'
     """
     return f"wallet:{account}"
-
-
-def merchant_code(account: UUID) -> str:
-    """Return the code of a merchant's account in the town's book."""
-    return f"{MERCHANT_CODES}{account}"
-
-
-MERCHANT_CODES = "merchant:"
-"""What the codes of all merchants' accounts begin with."""
 
 
 class TownIsNotFounded(Refusal):

@@ -18,8 +18,10 @@ from steelyard.base.crypto import Keyring
 from steelyard.cashflows import terms
 from steelyard.credit import bureau, catalogue, origination, underwriting
 from steelyard.parties import IdentityProvider, consents, registry
+from steelyard.payments import accounts
 from steelyard.simulation import store
 from steelyard.simulation.chance import stream
+from steelyard.simulation.model import CURRENCY
 from steelyard.simulation.model.lending import LoanAnswer, LoanOrder, LoanOutcome, check_batch
 from steelyard.simulation.model.state import TownIsNotFounded, customer_origin, merchant_origin
 from steelyard.simulation.service.ids import seed_ids
@@ -284,7 +286,7 @@ def _accept(
             terms_hash=offer.hash,
             text_version=int(offer.content["contract_text"]["version"]),
             wallet_account=order.account,
-            payee=order.merchant_account,
+            payee=_paid_to(case.merchant),
             device=application.origin.device,
         )
         try:
@@ -294,6 +296,11 @@ def _accept(
             continue
         except origination.OfferNoLongerFits:
             return application
+
+
+def _paid_to(merchant: UUID | None) -> str | None:
+    """Return the account of a merchant that the lender pays for a purchase, None without one."""
+    return None if merchant is None else accounts.available(merchant, CURRENCY)
 
 
 def _answer(desk: Desk, order: LoanOrder, application: origination.Application) -> LoanAnswer:

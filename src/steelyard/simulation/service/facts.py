@@ -1,72 +1,10 @@
-"""What happens at the terminals, as facts; only a report says that a payment was fraud."""
+"""What the town tells beside `payments`: only a report says that a payment was fraud."""
 
 from __future__ import annotations
 
-from datetime import date
 from uuid import UUID
 
 from steelyard.base import Fact
-
-
-class CardPaymentMade(Fact, kind="simulation.CardPaymentMade", version=1):
-    """A card payment went through.
-
-    Attributes
-    ----------
-    payment : id of the payment and of its transfer in the town's book
-    customer, merchant : parties
-    account : code of the account that paid
-    """
-
-    payment: UUID
-    customer: UUID
-    card: UUID
-    account: str
-    merchant: UUID
-    terminal: UUID
-    amount_minor: int
-    currency: str
-
-
-class CardPaymentDeclined(Fact, kind="simulation.CardPaymentDeclined", version=1):
-    """A card payment was refused, by the gate or for want of money.
-
-    Attributes
-    ----------
-    reason : a code of the gate or of the ledger
-    customer, merchant : parties, None where nobody is registered as such; the rest as in
-        `CardPaymentMade`
-    """
-
-    payment: UUID
-    customer: UUID | None
-    card: UUID
-    account: str
-    merchant: UUID | None
-    terminal: UUID
-    amount_minor: int
-    currency: str
-    reason: str
-
-
-class CardPaymentRefunded(Fact, kind="simulation.CardPaymentRefunded", version=1):
-    """A merchant gave back a whole payment.
-
-    Attributes
-    ----------
-    refund : id of the refund and of its transfer
-    payment : what is given back
-    customer, merchant : parties
-    """
-
-    refund: UUID
-    payment: UUID
-    customer: UUID
-    card: UUID
-    account: str
-    merchant: UUID
-    amount_minor: int
-    currency: str
 
 
 class CardPaymentReported(Fact, kind="simulation.CardPaymentReported", version=1):
@@ -76,8 +14,8 @@ class CardPaymentReported(Fact, kind="simulation.CardPaymentReported", version=1
 
     Attributes
     ----------
-    payment : one that was asked for, made or declined
-    customer : party, None where nobody is registered as such; the rest as in `CardPaymentMade`
+    payment : one that was asked for, made or declined: the id of its attempt
+    customer : party; card : token of what was paid with
     """
 
     payment: UUID
@@ -96,19 +34,3 @@ class TownFounded(Fact, kind="simulation.TownFounded", version=1):
     terminals: int
     book: str
     house: str
-
-
-class CardFeesCharged(Fact, kind="simulation.CardFeesCharged", version=1):
-    """The platform took its fee from the merchants, for one business day.
-
-    Attributes
-    ----------
-    entry : the journal entry, in the town's book and in the house's
-    merchants : how many paid
-    """
-
-    entry: UUID
-    business_on: date
-    merchants: int
-    amount_minor: int
-    currency: str

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -23,16 +24,14 @@ from steelyard.simulation.model import (
     truth,
 )
 from steelyard.simulation.model.state import TownIsNotFounded, TownState
-from steelyard.simulation.service.facts import (
-    CardPaymentDeclined,
-    CardPaymentMade,
-    CardPaymentRefunded,
-)
 from steelyard.simulation.service.lending import LendingReport, report_lending
 
 __all__ = ["BookReport", "TownReport", "report_town"]
 
 _PAGE = 5_000
+_PAID: Final = "payments.PaymentSucceeded"
+_DECLINED: Final = "payments.AttemptDeclined"
+_REFUNDED: Final = "payments.RefundSucceeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class TownReport:
     Attributes
     ----------
     days : whole days lived through
-    payments : asked for; made and declined together
+    payments : tried; made and declined together
     fraud : how many of the payments asked for are fraud, by scenario; the truth of the seed, which
         is nowhere in the books or the facts
     lending : how the loans stand; None where the town has no lender yet
@@ -84,7 +83,7 @@ class TownReport:
 def report_town(database: Database) -> TownReport:
     """Return what became of the town.
 
-    Every fact of a card is counted, and both books are computed again: about a second for 50,000
+    Every fact of a payment is counted, and both books are computed again: about a second for 50,000
     payments, or several.
 
     Refusals
@@ -100,7 +99,7 @@ def report_town(database: Database) -> TownReport:
         loans = report_lending(connection)
     people = found(state.plan)
     days = (state.played_through.astimezone(BEIJING).date() - state.plan.opens_on).days
-    made, declined = facts[CardPaymentMade.kind], facts[CardPaymentDeclined.kind]
+    made, declined = facts[_PAID], facts[_DECLINED]
     return TownReport(
         state=state,
         days=days,
@@ -108,7 +107,7 @@ def report_town(database: Database) -> TownReport:
         merchants=len(people.merchants),
         payments=made + declined,
         declined=declined,
-        refunds=facts[CardPaymentRefunded.kind],
+        refunds=facts[_REFUNDED],
         fraud=_fraud(people, state.played_through, days),
         books=books,
         lending=loans,
@@ -132,7 +131,7 @@ def _fraud(people: Town, through: datetime, days: int) -> Counter[Scenario]:
 
 
 def _count_facts(connection: sa.Connection) -> Counter[str]:
-    kinds = (CardPaymentMade.kind, CardPaymentDeclined.kind, CardPaymentRefunded.kind)
+    kinds = (_PAID, _DECLINED, _REFUNDED)
     counted: Counter[str] = Counter()
     cursor: str | None = None
     while True:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 
 from steelyard.base import UnitOfWork
 from steelyard.events import FactFilter, reading
+from steelyard.payments import orders
 from steelyard.simulation import store
 from steelyard.simulation.model.cards import (
     BATCH,
@@ -20,13 +20,10 @@ from steelyard.simulation.model.cards import (
     CardOutcome,
     CardReport,
     TooManyCardPayments,
+    order_id,
 )
 from steelyard.simulation.model.state import TownIsNotFounded
-from steelyard.simulation.service.facts import (
-    CardPaymentDeclined,
-    CardPaymentMade,
-    CardPaymentReported,
-)
+from steelyard.simulation.service.facts import CardPaymentReported
 
 __all__ = ["CardReport", "report_card_payments"]
 
@@ -35,8 +32,6 @@ UNKNOWN_PAYMENT = "payment_is_unknown"
 """Why a report is declined of which no payment was asked for with its card."""
 TOO_EARLY = "report_precedes_payment"
 
-_ASKED = frozenset({CardPaymentMade.kind, CardPaymentDeclined.kind})
-_KINDS = _ASKED | {CardPaymentReported.kind}
 _PAGE = 200
 
 
@@ -44,7 +39,9 @@ _PAGE = 200
 class _Known:
     """A payment that was asked for, and the last word on it."""
 
-    asked: Mapping[str, Any]
+    customer: UUID | None
+    amount_minor: int
+    currency: str
     at: datetime
     is_fraud: bool | None
 
@@ -72,43 +69,55 @@ def report_card_payments(unit: UnitOfWork, reports: Sequence[CardReport]) -> tup
     # As for payments: the lock on the town's row puts the facts of a card into their order.
     if store.read(unit.connection, lock=True) is None:
         raise TownIsNotFounded
-    wanted: dict[UUID, set[str]] = {}
+    wanted: dict[UUID, set[UUID]] = {}
     for report in reports:
-        wanted.setdefault(report.card, set()).add(str(report.payment))
+        wanted.setdefault(report.card, set()).add(report.payment)
     known = {
         (card, payment): found
         for card, payments in wanted.items()
         for payment, found in _known(unit.connection, card, payments).items()
     }
     return tuple(
-        _report(unit, report, known.get((report.card, str(report.payment)))) for report in reports
+        _report(unit, report, known.get((report.card, report.payment))) for report in reports
     )
 
 
-def _known(connection: sa.Connection, card: UUID, payments: set[str]) -> dict[str, _Known]:
-    """Return those of the payments that were asked for with a card.
+def _known(connection: sa.Connection, card: UUID, payments: set[UUID]) -> dict[UUID, _Known]:
+    """Return those of the payments that were asked for with a card."""
+    said = _said(connection, card, payments)
+    known: dict[UUID, _Known] = {}
+    for payment in payments:
+        try:
+            order = orders.read(connection, order_id(payment)).order
+        except orders.PaymentIsUnknown:
+            continue
+        if order.payer.instrument == str(card):
+            known[payment] = _Known(
+                order.payer.customer,
+                order.amount_minor,
+                order.currency,
+                order.created_at,
+                said.get(payment),
+            )
+    return known
 
-    The card's facts are read from the newest: what was said about a payment comes after it.
-    """
-    wanted = FactFilter(kinds=_KINDS, subject=f"card:{card}")
-    said: dict[str, bool] = {}
-    known: dict[str, _Known] = {}
+
+def _said(connection: sa.Connection, card: UUID, payments: set[UUID]) -> dict[UUID, bool]:
+    """Return what was said last about payments; a card's reports are read from the newest."""
+    wanted = FactFilter(kinds=frozenset({CardPaymentReported.kind}), subject=f"card:{card}")
+    said: dict[UUID, bool] = {}
     cursor: str | None = None
-    while len(known) < len(payments):
+    while len(said) < len(payments):
         page = reading.latest(connection, wanted, cursor=cursor, limit=_PAGE)
         for fact in page.items:
             content = msgspec.json.decode(fact.payload)
-            payment = content["payment"]
-            if payment not in payments:
-                continue
-            if fact.kind in _ASKED:
-                known[payment] = _Known(content, fact.occurred_at, said.get(payment))
-            else:
+            payment = UUID(content["payment"])
+            if payment in payments:
                 said.setdefault(payment, content["is_fraud"])
         cursor = page.next
         if cursor is None:
             break
-    return known
+    return said
 
 
 def _report(unit: UnitOfWork, report: CardReport, known: _Known | None) -> CardAnswer:
@@ -118,14 +127,13 @@ def _report(unit: UnitOfWork, report: CardReport, known: _Known | None) -> CardA
     if report.at < known.at:
         return CardAnswer(report.payment, CardOutcome.DECLINED, CAUSE, TOO_EARLY)
     if known.is_fraud is not report.is_fraud:
-        customer = known.asked["customer"]
         fact = CardPaymentReported(
             payment=report.payment,
-            customer=None if customer is None else UUID(customer),
+            customer=known.customer,
             card=report.card,
             is_fraud=report.is_fraud,
-            amount_minor=known.asked["amount_minor"],
-            currency=known.asked["currency"],
+            amount_minor=known.amount_minor,
+            currency=known.currency,
         )
         unit.record(fact, subject=f"card:{report.card}", occurred_at=report.at)
         known.is_fraud = report.is_fraud

@@ -11,32 +11,28 @@ import sqlalchemy as sa
 from steelyard.base import Database, Gate, StoredBusinessClock, UnitOfWork
 from steelyard.base.crypto import Keyring
 from steelyard.ledger import (
-    AccountKind,
     Funds,
-    NewAccount,
     books,
-    open_accounts,
     open_book,
 )
 from steelyard.parties import NewLegalPerson, PartyKind, registry
+from steelyard.payments import institution
 from steelyard.simulation import store
 from steelyard.simulation.chance import found
-from steelyard.simulation.model import CURRENCY, Merchant, Plan, TownIsTooSmall, midnight
+from steelyard.simulation.model import Merchant, Plan, TownIsTooSmall, midnight
 from steelyard.simulation.model.people import credit_code
 from steelyard.simulation.model.state import (
     BOOK,
-    FEE_INCOME,
     HOUSE,
-    SETTLEMENT,
     TownDoesNotGoBack,
     TownIsFoundedOtherwise,
     TownIsNotFounded,
     TownState,
-    merchant_code,
     merchant_origin,
 )
+from steelyard.simulation.service import contracts
 from steelyard.simulation.service.facts import TownFounded
-from steelyard.simulation.service.fees import TO_HOUSE, TO_TOWN
+from steelyard.simulation.service.ids import seed_ids
 
 __all__ = [
     "ClockReading",
@@ -54,8 +50,6 @@ __all__ = [
     "set_clock",
 ]
 
-TIMEZONE = "Asia/Shanghai"
-OPENING_CAUSE = "rule.town_founding@1"
 _MERCHANTS_A_STEP = 50
 
 
@@ -110,7 +104,7 @@ def found_town(
         state = store.read(connection)
     if state is not None and state.must_be_of(plan).is_settled:
         return state
-    merchants = found(plan).merchants
+    shops = found(plan).merchants
     opens_at = midnight(plan.opens_on)
 
     def begin(unit: UnitOfWork) -> None:
@@ -123,8 +117,8 @@ def found_town(
 
     database.transact(begin, actor=actor)
     database.transact(write, actor=actor)
-    for first in range(0, len(merchants), _MERCHANTS_A_STEP):
-        some = merchants[first : first + _MERCHANTS_A_STEP]
+    for first in range(0, len(shops), _MERCHANTS_A_STEP):
+        some = shops[first : first + _MERCHANTS_A_STEP]
         _settle_merchants(database, keyring, gate, some, actor=actor)
 
     def finish(unit: UnitOfWork) -> TownState:
@@ -162,7 +156,7 @@ def _write_plan(unit: UnitOfWork, plan: Plan, history_days: int, opens_at: datet
 
 
 def _open_books(unit: UnitOfWork, plan: Plan) -> None:
-    """Open client funds and own funds side by side, each with the account that faces the other."""
+    """Open client funds and own funds side by side, and let payments stand in them."""
     known = {book.id: book for book in books(unit.connection)}
     for book, name, funds in (
         (BOOK, "Town, client funds 小镇备付金", Funds.CLIENT),
@@ -170,18 +164,20 @@ def _open_books(unit: UnitOfWork, plan: Plan) -> None:
     ):
         if book == BOOK or book not in known:
             open_book(
-                unit, book, name=name, funds=funds, business_on=plan.opens_on, timezone=TIMEZONE
+                unit,
+                book,
+                name=name,
+                funds=funds,
+                business_on=plan.opens_on,
+                timezone=contracts.TIMEZONE,
             )
-    bank = NewAccount(code=SETTLEMENT, currency=CURRENCY, kind=AccountKind.ASSET)
-    open_accounts(unit, BOOK, [bank, TO_HOUSE], cause=OPENING_CAUSE)
-    income = NewAccount(code=FEE_INCOME, currency=CURRENCY, kind=AccountKind.INCOME)
-    open_accounts(unit, HOUSE, [TO_TOWN, income], cause=OPENING_CAUSE)
+    institution.open_books(unit, institution.Mode.LIVE, client_book=BOOK, own_book=HOUSE)
 
 
 def _settle_merchants(
-    database: Database, keyring: Keyring, gate: Gate, merchants: Sequence[Merchant], *, actor: str
+    database: Database, keyring: Keyring, gate: Gate, some: Sequence[Merchant], *, actor: str
 ) -> None:
-    """Register some merchants as parties, and open the account that each is paid to."""
+    """Register some merchants as parties, and take each on with a contract."""
     now = database.now()
     new = [
         NewLegalPerson(
@@ -191,28 +187,22 @@ def _settle_merchants(
             origin=merchant_origin(merchant.id),
             channel="town",
         )
-        for merchant in merchants
+        for merchant in some
     ]
     verdicts = [registry.ask_to_register(gate, PartyKind.MERCHANT, each, now=now) for each in new]
 
-    def settle(unit: UnitOfWork) -> None:
+    def settle(unit: UnitOfWork) -> list[contracts.Shop]:
+        # Accounts of merchants are named by their parties: the same plan gives the same books.
+        seed_ids(unit, "merchants", str(some[0].id))
         parties = [
             registry.register_merchant(unit, keyring, each, verdict=verdict).id
             for each, verdict in zip(new, verdicts, strict=True)
         ]
-        accounts = [
-            NewAccount(
-                code=merchant_code(merchant.account_id),
-                currency=CURRENCY,
-                kind=AccountKind.LIABILITY,
-                owner=f"party:{party}",
-                debit_limit=0,
-            )
-            for merchant, party in zip(merchants, parties, strict=True)
-        ]
-        open_accounts(unit, BOOK, accounts, cause=OPENING_CAUSE)
+        shops = [contracts.Shop(*pair) for pair in zip(some, parties, strict=True)]
+        contracts.take_on(unit, keyring, shops)
+        return shops
 
-    database.transact(settle, actor=actor)
+    contracts.open_accounts(database, database.transact(settle, actor=actor))
 
 
 def _must_be_founded(connection: sa.Connection, *, lock: bool = False) -> TownState:
