@@ -33,7 +33,7 @@ class TrialIO(BodyIn):
 class ProbeIO(BodyIn):
     """How a channel's availability is probed; without an amount, a known number is asked about."""
 
-    method: channel.Method = channel.Method.WALLET
+    method: orders.Method = orders.Method.WALLET
     amount_minor: Annotated[int, Field(ge=0, le=10_000)] = 0
     currency: Currency = "CNY"
     merchant: Word = "probe"
@@ -125,7 +125,7 @@ class WindowIn(BodyIn):
     """Maintenance: either two instants, or local times of weekdays from a day on."""
 
     reason: Reason
-    methods: list[channel.Method] = Field(default_factory=list, description="empty: all")
+    methods: list[orders.Method] = Field(default_factory=list, description="empty: all")
     starts_at: AwareDatetime | None = None
     ends_at: AwareDatetime | None = None
     weekdays: Annotated[list[int], Field(max_length=7)] = Field(
@@ -146,7 +146,7 @@ class WindowIn(BodyIn):
 class BreakerIn(BodyIn):
     """Cut a channel off for a method, or take it back."""
 
-    method: channel.Method
+    method: orders.Method
     is_open: bool
     reason: Reason
 
@@ -271,7 +271,7 @@ class WindowOut(BaseModel):
     id: UUID
     channel: str
     reason: str
-    methods: list[channel.Method]
+    methods: list[orders.Method]
     starts_at: datetime | None
     ends_at: datetime | None
     weekdays: list[int]
@@ -299,7 +299,7 @@ class HealthOut(BaseModel):
     """How a channel did for a method; rates are null where nothing ended, or was sent."""
 
     channel: str
-    method: channel.Method
+    method: orders.Method
     attempts: int
     succeeded: int
     failed: int
@@ -321,7 +321,7 @@ class BreakerOut(BaseModel):
     """A breaker as all processes share it."""
 
     channel: str
-    method: channel.Method
+    method: orders.Method
     state: health.BreakerState
     opened_by: str
     trips: int
@@ -361,7 +361,7 @@ class RuleIO(BodyIn):
         default_factory=list, description="of `split`, percent, 100 in all"
     )
     merchants: list[UUID] = Field(default_factory=list)
-    methods: list[channel.Method] = Field(default_factory=list)
+    methods: list[orders.Method] = Field(default_factory=list)
     currencies: list[Currency] = Field(default_factory=list)
     networks: list[Word] = Field(default_factory=list)
     scenarios: list[Word] = Field(default_factory=list)
@@ -453,7 +453,7 @@ class AskIn(BodyIn):
     """A payment that is looked at and not made."""
 
     merchant: UUID
-    method: channel.Method
+    method: orders.Method
     amount_minor: Amount
     currency: Currency = "CNY"
     mode: orders.Mode = orders.Mode.LIVE
@@ -528,7 +528,7 @@ class ShareOut(BaseModel):
     """What a channel got of a method's payments."""
 
     channel: str
-    method: channel.Method
+    method: orders.Method
     currency: str
     payments: int
     succeeded: int

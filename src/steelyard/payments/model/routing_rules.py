@@ -170,7 +170,8 @@ def apply_rules(
     >>> apply_rules((rule,), request, ("a", "b"), 1)
     Ruled(open=('a',), excluded={'b': 'rule:no_b'}, rule=None, chosen=None, propensity=1.0)
     """
-    left, out = tuple(channels), {}
+    left = tuple(channels)
+    out: dict[str, str] = {}
     for rule in rules:
         if not rule.holds(request):
             continue
