@@ -35,6 +35,7 @@ def later(module: str, name: str) -> Factory:
 KINDS: dict[str, Factory] = {
     "alipay": later("alipay", "AlipayChannel"),
     "bank_file": later("bank_file", "BankFileChannel"),
+    "iso8583": later("iso8583", "Iso8583Channel"),
     "uni": later("uni", "UniChannel"),
     "wechat": later("wechat", "WeChatChannel"),
 }
