@@ -88,17 +88,9 @@ COMMENT ON TABLE payments.facade_note IS
     'what a client of the Stripe-compatible API keeps with an object, and the core has no use for';
 COMMENT ON COLUMN payments.facade_note.metadata IS 'NULL: as the object has it itself';
 GRANT SELECT, INSERT, UPDATE ON payments.facade_note TO steelyard_app;
-
-ALTER TABLE parties.api_key DROP CONSTRAINT api_key_kind_check,
-    ADD CONSTRAINT api_key_kind_check
-        CHECK (kind IN ('signed', 'ed25519', 'bearer', 'development'));
 """
 
 _NO_FACADE = """
-UPDATE parties.api_key SET kind = 'signed', revoked_wall_at = coalesce(revoked_wall_at, now())
-    WHERE kind = 'bearer';
-ALTER TABLE parties.api_key DROP CONSTRAINT api_key_kind_check,
-    ADD CONSTRAINT api_key_kind_check CHECK (kind IN ('signed', 'ed25519', 'development'));
 DROP TABLE payments.facade_note, payments.facade_setup, payments.facade_method,
     payments.facade_customer;
 """
