@@ -127,9 +127,12 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.features.http import router as of_features
     from steelyard.ledger.http import router as of_ledger
     from steelyard.parties.http import router as of_parties
+    from steelyard.payments.http import app_router as of_apps
     from steelyard.payments.http import channel_router as of_channels
     from steelyard.payments.http import clearing_router as of_clearing
     from steelyard.payments.http import dispute_router as of_disputes
+    from steelyard.payments.http import fee_router as of_fees
+    from steelyard.payments.http import merchant_router as of_merchants
     from steelyard.payments.http import notice_router as of_channel_notices
     from steelyard.payments.http import order_router as of_orders
     from steelyard.payments.http import recon_router as of_recon
@@ -138,11 +141,16 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.payments.http import settlement_router as of_settlements
     from steelyard.payments.http import tie_out_router as of_tie_outs
     from steelyard.payments.http import transfer_router as of_transfers
+    from steelyard.payments.http import webhook_router as of_webhooks
     from steelyard.simulation.http import router as of_simulation
 
     return (
         of_asking,
         of_orders,
+        of_webhooks,
+        of_merchants,
+        of_fees,
+        of_apps,
         of_parties,
         of_ledger,
         of_events,

@@ -1,8 +1,11 @@
 """Routes of payments."""
 
+from steelyard.payments.http.apps import router as app_router
 from steelyard.payments.http.channel_life import router as channel_router
 from steelyard.payments.http.clearing import router as clearing_router
 from steelyard.payments.http.disputes import router as dispute_router
+from steelyard.payments.http.fees import router as fee_router
+from steelyard.payments.http.merchants import router as merchant_router
 from steelyard.payments.http.notices import router as notice_router
 from steelyard.payments.http.orders import router as order_router
 from steelyard.payments.http.recon import router as recon_router
@@ -11,11 +14,15 @@ from steelyard.payments.http.routing import router as routing_router
 from steelyard.payments.http.settlement import router as settlement_router
 from steelyard.payments.http.tieout import router as tie_out_router
 from steelyard.payments.http.transfers import router as transfer_router
+from steelyard.payments.http.webhooks import router as webhook_router
 
 __all__ = [
+    "app_router",
     "channel_router",
     "clearing_router",
     "dispute_router",
+    "fee_router",
+    "merchant_router",
     "notice_router",
     "order_router",
     "recon_router",
@@ -24,4 +31,5 @@ __all__ = [
     "settlement_router",
     "tie_out_router",
     "transfer_router",
+    "webhook_router",
 ]

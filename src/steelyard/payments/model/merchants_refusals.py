@@ -45,6 +45,14 @@ class RulerApplied(Refusal):
     zh = "申请 {application} 由您提交，须由他人审核。"
 
 
+class RulingContradictsItself(Refusal):
+    """An application that was a fraud is not approved."""
+
+    kind = RefusalKind.INVALID
+    en = "An application is either approved or a fraud."
+    zh = "申请不能既准入又认定为欺诈。"
+
+
 class RulingNeedsAPerson(Refusal):
     """A machine does not overrule what was put before people."""
 

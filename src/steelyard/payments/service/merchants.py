@@ -37,6 +37,7 @@ from steelyard.payments.model.merchants_refusals import (
     RiskNoteIsMalformed,
 )
 from steelyard.payments.model.refusals import PaymentMerchantIsUnknown
+from steelyard.payments.model.settlement import SettlementTermsAreMalformed
 from steelyard.payments.service.merchants_facts import (
     MerchantActivated,
     MerchantClosed,
@@ -65,6 +66,7 @@ __all__ = [
     "RiskGrade",
     "RiskNote",
     "RiskNoteIsMalformed",
+    "SettlementTermsAreMalformed",
     "Watch",
     "admit",
     "change_contract",

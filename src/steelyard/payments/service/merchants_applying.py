@@ -43,6 +43,7 @@ from steelyard.payments.model.merchants_refusals import (
     ApplicationIsUnknown,
     MerchantHasAContract,
     RulerApplied,
+    RulingContradictsItself,
     RulingNeedsAPerson,
 )
 from steelyard.payments.model.settlement_accounts import NewSettlementAccount, check_account
@@ -68,6 +69,7 @@ __all__ = [
     "Owner",
     "OwnerKind",
     "RulerApplied",
+    "RulingContradictsItself",
     "RulingNeedsAPerson",
     "applications_of",
     "apply",
@@ -247,6 +249,7 @@ def rule(
     Refusals
     --------
     application_is_unknown, application_is_ruled, ruling_needs_a_person, ruler_applied
+    ruling_contradicts_itself : nobody takes a fraud on
     """
     seen = table.read_application(unit.connection, application)
     merchant = table.read(unit.connection, seen.merchant, lock=True)
@@ -257,7 +260,8 @@ def rule(
         raise RulingNeedsAPerson(application=application, actor=unit.actor)
     if unit.actor == before.applied_by:
         raise RulerApplied(application=application)
-    assert not (is_approved and is_fraud), "nobody takes a fraud on"
+    if is_approved and is_fraud:
+        raise RulingContradictsItself
     state = ApplicationState.APPROVED if is_approved else ApplicationState.DECLINED
     after = replace(
         before,
