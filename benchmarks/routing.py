@@ -87,6 +87,7 @@ class Ours:
     """The routing of the room."""
 
     def __init__(self, fees: Sequence[float], run: Run, options: Options) -> None:
+        options = replace(options, weigh_cost=run.cost)
         self.book = Book(policy=RoutingPolicy(options=options))
         lanes = [
             Lane(

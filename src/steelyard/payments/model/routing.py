@@ -237,7 +237,7 @@ def _posterior(
         weight = prior if above < prior else most if above > most else above
         mean = (good + weight * mean) / (seen + weight)
         strength = seen + weight
-    return min(max(mean, 0.005), 0.995), strength
+    return 0.005 if mean < 0.005 else 0.995 if mean > 0.995 else mean, strength
 
 
 def draw(
@@ -362,16 +362,16 @@ def _chance(
         rivals.append((centre, 1.0 / spread, place, nudge))
     if not rivals:
         return 1.0
-    whole = 0.0
+    whole = 0
     for z in _Z:
         score = mean + deviation * z
-        ways = 1.0
+        ways = 1
         for centre, scale, place, nudge in rivals:
             ways *= place(_Z, (score - centre) * scale + nudge)
             if not ways:
                 break
         whole += ways
-    return whole / float(LEVELS ** (len(rivals) + 1))
+    return float(whole / LEVELS ** (len(rivals) + 1))
 
 
 def explain(book: Book, request: RoutingRequest, now: datetime) -> dict[str, str]:

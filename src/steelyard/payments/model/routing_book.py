@@ -70,7 +70,9 @@ class Lane:
     def cost_of(self, amount_minor: int) -> float:
         """Return what a payment costs us, per one of its amount."""
         fee = self.fee_rate * amount_minor + self.fee_fixed
-        return min(max(fee, self.fee_least), self.fee_most) / amount_minor
+        if fee < self.fee_least:
+            fee = self.fee_least
+        return (fee if fee < self.fee_most else self.fee_most) / amount_minor
 
 
 @dataclass(slots=True)
