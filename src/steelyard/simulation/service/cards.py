@@ -7,13 +7,13 @@ customer's wallet; many of them are one transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from steelyard.base import Database, Gate, UnitOfWork, Verdict
+from steelyard.base import Database, Gate, Outcome, UnitOfWork, Verdict
 from steelyard.decisions import asking, records
 from steelyard.kernel import Refusal
 from steelyard.parties import registry
@@ -71,8 +71,8 @@ class Asked:
 
     Attributes
     ----------
-    purchases : by the id of the order; an order whose people are not registered has none
-    verdicts : of each purchase, in their order
+    purchases : by the id of the order; one whose merchant is not registered has none
+    verdicts : of each purchase, in their order; none lets pass whose customer is not registered
     """
 
     orders: tuple[CardOrder, ...]
@@ -98,13 +98,23 @@ def ask_about_payments(database: Database, gate: Gate, wanted: Sequence[CardOrde
         purchase = _purchase(one, parties)
         if purchase is not None:
             purchases.setdefault(one.id, purchase)
-    return Asked(tuple(wanted), purchases, at_once.ask(gate, list(purchases.values())))
+    if not purchases:
+        return Asked(tuple(wanted), {}, ())
+    said = at_once.ask(gate, list(purchases.values()))
+    verdicts = (_of_known(*pair) for pair in zip(purchases.values(), said, strict=True))
+    return Asked(tuple(wanted), purchases, tuple(verdicts))
+
+
+def _of_known(purchase: at_once.Purchase, verdict: Verdict) -> Verdict:
+    if purchase.order.payer.customer is not None:
+        return verdict
+    return replace(verdict, outcome=Outcome.DECLINE, reasons=(UNKNOWN_PARTY, *verdict.reasons))
 
 
 def _purchase(one: CardOrder, parties: Mapping[str, UUID]) -> at_once.Purchase | None:
     customer = parties.get(customer_origin(one.customer))
     merchant = parties.get(merchant_origin(one.merchant))
-    if customer is None or merchant is None:
+    if merchant is None:
         return None
     order = orders.NewOrder(
         id=order_id(one.id),
