@@ -15,6 +15,7 @@ from steelyard.base.http import (
     ONCE,
     BodyIn,
     Caller,
+    NotEntitled,
     Read,
     Write,
     reading,
@@ -153,6 +154,33 @@ def own_app(connection: sa.Connection, caller: Caller, app: str) -> apps.App:
     must_be_theirs(caller, found.merchant, unknown)
     must_be_of_mode(connection, caller, found.mode, unknown)
     return found
+
+
+def bound(command: Write, body: BodyIn) -> dict[str, Any]:
+    """Return app and mode of a command that an app's key gives: its own, whatever is not stated.
+
+    Parameters
+    ----------
+    body : has the fields `app` and `mode`
+
+    Returns
+    -------
+    dict
+        What to replace in the body; nothing where the caller is no key of an app.
+
+    Refusals
+    --------
+    not_entitled : another app or mode is stated
+    """
+    with command.database.reading() as connection:
+        own = apps.app_of(connection, command.caller.actor)
+    if own is None:
+        return {}
+    fixed: dict[str, Any] = {"app": own.id, "mode": own.mode}
+    for name in body.model_fields_set & set(fixed):
+        if getattr(body, name) != fixed[name]:
+            raise NotEntitled(actor=command.caller.actor, verb=f"payments in another {name}")
+    return fixed
 
 
 @router.post(

@@ -34,6 +34,7 @@ from steelyard.payments import (
     paying,
     routing,
 )
+from steelyard.payments.http.apps import bound
 from steelyard.payments.http.wire import (
     Amount,
     Code,
@@ -319,7 +320,8 @@ class OrderPage(PageOut):
 def create_order(body: OrderIn, write: Pays) -> Response:
     """Create an order, and with `pay` try to pay it at once."""
     merchant = merchant_for(write, body.merchant)
-    new = body.order(id_of(write, "order"), merchant)
+    stated = body.model_copy(update=bound(write, body))
+    new = stated.order(id_of(write, "order"), merchant)
     how = None if body.pay is None else _how(write, body.pay)
     return _take(write, merchant=merchant, new=new, how=how, status=201)
 
