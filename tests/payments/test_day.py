@@ -221,3 +221,17 @@ def test_payouts_are_released_over_http_by_two_people(vault: Vault) -> None:
     assert desk.post("/custody/release", **body, approval=approval).json()["is_done"]
     with vault.database.reading() as connection:
         assert tieout.open_stop(connection, LIVE, CNY) is None
+
+
+@pytest.mark.long
+def test_the_demonstration_ties_out_over_real_processes() -> None:
+    from steelyard.cli import payments_demo
+
+    with payments_demo.open_town(lambda *_: None, merchants_count=2) as town:
+        first, second = payments_demo.play(town, days=2, payments=12, seed=3)
+    for told in (first, second):
+        assert [tie.why for tie in told.tie_outs] == ["ties_out"]
+        assert sum(line.breaks or 0 for line in told.channels if line.channel == "uni") == 0
+        assert sum(line.gross_minor for line in told.channels) == sum(
+            line.gross_minor for line in told.merchants
+        )

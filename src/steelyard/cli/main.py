@@ -18,6 +18,7 @@ from steelyard.cli import (
     lists,
     models,
     parties,
+    payments,
     policies,
     recon,
     risk,
@@ -51,6 +52,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(watch.app, name="watch")
 app.add_typer(cases.app, name="cases")
 app.add_typer(credit.app, name="credit")
+app.add_typer(payments.app, name="payments")
 app.add_typer(recon.app, name="recon")
 app.add_typer(simulate.app, name="simulate")
 app.command("doctor")(doctor.doctor)

@@ -504,13 +504,18 @@ def fees_not_earned(connection: sa.Connection, mode: Mode, currency: str) -> int
 
 
 def channel_costs(connection: sa.Connection, day: ClearingDay) -> dict[str, int]:
-    """Return what a channel said that it keeps of a day's payments, by currency."""
+    """Return what a channel keeps of a day's payments, by currency.
+
+    As it said with each payment; where it says nothing, as was agreed with it.
+    """
     rows = connection.execute(
         sa.text(
-            "SELECT a.currency, sum(a.fee_minor)::bigint FROM payments.clearing_line AS l"
-            " JOIN payments.attempt AS a ON a.id = l.about WHERE l.channel = :channel"
-            " AND l.mode = :mode AND l.on_day = :on AND l.kind = 'payment' AND l.part = 1"
-            " GROUP BY a.currency HAVING sum(a.fee_minor) > 0"
+            "SELECT currency, sum(fee)::bigint FROM (SELECT a.currency, COALESCE(a.fee_minor,"
+            " round(a.amount_minor * CAST(p.fee_ppm AS numeric) / 1000000), 0) AS fee"
+            " FROM payments.clearing_line AS l JOIN payments.attempt AS a ON a.id = l.about"
+            " LEFT JOIN payments.recon_plan AS p ON p.channel = l.channel"
+            " WHERE l.channel = :channel AND l.mode = :mode AND l.on_day = :on"
+            " AND l.kind = 'payment' AND l.part = 1) AS f GROUP BY currency HAVING sum(fee) > 0"
         ),
         {"channel": day.channel, "mode": day.mode.value, "on": day.on},
     )
