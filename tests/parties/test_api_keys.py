@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.base import Environment, RefusedInProduction
-from steelyard.base.http import Caller, NotSignedIn
+from steelyard.base.http import Caller
 from steelyard.kernel import Refusal
 from steelyard.parties import (
     NewCustomer,
@@ -447,8 +447,18 @@ def test_a_development_key_is_a_bearer_and_refused_in_production(
     with pytest.raises(api_keys.ApiKeyIsNotValid):
         verifier.verify(*signed(office, issued))
     other = issue(office)
-    with pytest.raises(NotSignedIn):
+    with pytest.raises(api_keys.ApiKeyIsNotValid):
         verifier.verify(request({"Authorization": f"Bearer {other.secret}"}), b"")
+
+
+def test_a_bearer_key_is_shown_in_production_too_and_does_not_sign(office: Office) -> None:
+    issued = issue(office, kind=api_keys.ApiKeyKind.BEARER, entitlements=("payments.pay",))
+    assert issued.secret.startswith("sk_")
+    production = office.verifier(environment=Environment.PRODUCTION)
+    shown = request({"Authorization": f"Bearer {issued.secret}"})
+    assert production.verify(shown, b"").may("payments.pay")
+    with pytest.raises(api_keys.ApiKeyIsNotValid):
+        production.verify(*signed(office, issued))
 
 
 def test_unknown_keys_do_not_fill_the_memory(office: Office, verifier: RequestVerifier) -> None:
