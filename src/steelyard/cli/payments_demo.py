@@ -174,18 +174,30 @@ def _open_books(town: Town) -> None:
 
 
 def _open_channels(town: Town, credentials: Mapping[str, Mapping[str, str]]) -> None:
-    from steelyard.payments.channels import KINDS
-
+    """Found the house with channels that live already, and expect their statements."""
     able = channel.Capability(
         methods=(channel.Method.WALLET, channel.Method.SCAN, channel.Method.QUICK_PAY),
         fee_rate=Decimal("0.002"),
     )
     today = town.clock.now().astimezone(_ZONE).date()
-    for kind, fee_ppm in _KINDS.items():
-        made = KINDS[kind](kind, credentials[kind], 5.0)
-        town.desk.add(made, able)
-        plan = recon.Plan(channel=kind, mode=MODE, fee_ppm=fee_ppm, starts_on=today)
-        town.database.transact(lambda unit, p=plan: recon.set_plan(unit, p), actor=_ACTOR)  # type: ignore[misc]
+
+    def work(unit: UnitOfWork) -> None:
+        for kind, fee_ppm in _KINDS.items():
+            new = channel_desk.NewChannel(
+                code=kind,
+                mode=MODE,
+                kind=kind,
+                name=kind,
+                capability=able,
+                secrets=credentials[kind],
+                stage=channel.Stage.LIVE,
+            )
+            channel_desk.register_channel(unit, town.keyring, new)
+            plan = recon.Plan(channel=kind, mode=MODE, fee_ppm=fee_ppm, starts_on=today)
+            recon.set_plan(unit, plan)
+
+    town.database.transact(work, actor=_ACTOR)
+    town.desk.forget()
 
 
 def _sign_merchant(town: Town, number: int) -> None:

@@ -262,13 +262,14 @@ def list_days(
 
 def last_on(connection: sa.Connection, channel: str, mode: Mode) -> date | None:
     """Return the last day of a channel that is there."""
-    return connection.execute(
+    found: date | None = connection.execute(
         sa.text(
             "SELECT max(on_day) FROM payments.clearing_day WHERE channel = :channel"
             " AND mode = :mode"
         ),
         {"channel": channel, "mode": mode.value},
     ).scalar_one()
+    return found
 
 
 def move_day(
@@ -493,7 +494,7 @@ def fees_of_day(connection: sa.Connection, day: ClearingDay) -> dict[str, int]:
 
 def fees_not_earned(connection: sa.Connection, mode: Mode, currency: str) -> int:
     """Return the fees of days that are cleared and were not let pass yet."""
-    return connection.execute(
+    found: int = connection.execute(
         sa.text(
             "SELECT COALESCE(sum(t.fee_minor), 0)::bigint FROM payments.clearing_day AS d"
             " JOIN payments.clearing_total AS t USING (channel, mode, on_day)"
@@ -501,6 +502,7 @@ def fees_not_earned(connection: sa.Connection, mode: Mode, currency: str) -> int
         ),
         {"mode": mode.value, "currency": currency},
     ).scalar_one()
+    return found
 
 
 def channel_costs(connection: sa.Connection, day: ClearingDay) -> dict[str, int]:
@@ -548,13 +550,14 @@ def first_line(connection: sa.Connection, payment: UUID) -> sa.Row[Any] | None:
 
 def corrected(connection: sa.Connection, payment: UUID) -> int:
     """Return by how much the fee of a payment was corrected in all."""
-    return connection.execute(
+    found: int = connection.execute(
         sa.text(
             "SELECT COALESCE(sum(is_minor - was_minor), 0)::bigint FROM payments.fee_correction"
             " WHERE payment = :payment"
         ),
         {"payment": payment},
     ).scalar_one()
+    return found
 
 
 def insert_correction(connection: sa.Connection, values: Mapping[str, Any]) -> None:

@@ -106,13 +106,14 @@ def has_content(
     connection: sa.Connection, mode: Mode, currency: str, on: date, content_hash: bytes
 ) -> bool:
     """Return whether the same file came before."""
-    return connection.execute(
+    found: bool = connection.execute(
         sa.text(
             "SELECT EXISTS (SELECT 1 FROM payments.custody_statement WHERE mode = :mode"
             " AND currency = :currency AND on_day = :on AND content_hash = :hash)"
         ),
         {"mode": mode.value, "currency": currency, "on": on, "hash": content_hash},
     ).scalar_one()
+    return found
 
 
 def newest(
@@ -139,13 +140,14 @@ def last_before(
 
 def opened_at(connection: sa.Connection, mode: Mode, currency: str) -> datetime:
     """Return when it was said where the reserve lies."""
-    return connection.execute(
+    found: datetime = connection.execute(
         sa.text(
             "SELECT opened_at FROM payments.custody_account WHERE mode = :mode"
             " AND currency = :currency"
         ),
         {"mode": mode.value, "currency": currency},
     ).scalar_one()
+    return found
 
 
 def _one(connection: sa.Connection, rest: str, values: dict[str, Any]) -> CustodyStatement | None:

@@ -207,13 +207,14 @@ def confirmed_after(
 
 def sweep_under_way(connection: sa.Connection, mode: Mode, currency: str) -> bool:
     """Return whether fees are on their way to our own account."""
-    return connection.execute(
+    found: bool = connection.execute(
         sa.text(
             "SELECT EXISTS (SELECT 1 FROM payments.payout WHERE kind = 'sweep' AND mode = :mode"
             " AND currency = :currency AND state IN ('intended', 'sent', 'pending', 'unknown'))"
         ),
         {"mode": mode.value, "currency": currency},
     ).scalar_one()
+    return found
 
 
 def _payout(row: sa.Row[Any]) -> Payout:

@@ -74,13 +74,14 @@ def next_run(connection: sa.Connection, mode: Mode, currency: str, on: date) -> 
         sa.text("SELECT pg_advisory_xact_lock(hashtextextended('payments.tie_out/' || :m, 0))"),
         {"m": f"{mode.value}/{currency}"},
     )
-    return connection.execute(
+    found: int = connection.execute(
         sa.text(
             "SELECT COALESCE(max(run), 0) + 1 FROM payments.tie_out WHERE mode = :mode"
             " AND currency = :currency AND on_day = :on"
         ),
         {"mode": mode.value, "currency": currency, "on": on},
     ).scalar_one()
+    return found
 
 
 def newest(
