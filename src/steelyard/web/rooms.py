@@ -50,6 +50,7 @@ LOADED = (
     payments.channel_life,
     payments.merchants_facts,
     payments.settlement_accounts,
+    payments.capturing,
     payments.refunds_facts,
     payments.refunds,
     payments.disputes,
@@ -84,6 +85,7 @@ JOBS = (
     payments.refunds_upkeep.share_payments,
     payments.health.probe_channels,
     payments.recon_upkeep.reconcile_days,
+    payments.capturing_upkeep.tend_captures,
     payments.day_upkeep.close_channel_days,
     payments.day_upkeep.settle_merchants,
     payments.day_upkeep.poll_payouts,
@@ -128,6 +130,7 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.ledger.http import router as of_ledger
     from steelyard.parties.http import router as of_parties
     from steelyard.payments.http import app_router as of_apps
+    from steelyard.payments.http import capture_router as of_captures
     from steelyard.payments.http import channel_router as of_channels
     from steelyard.payments.http import clearing_router as of_clearing
     from steelyard.payments.http import dispute_router as of_disputes
@@ -172,6 +175,7 @@ def routers() -> tuple[APIRouter, ...]:
         of_clearing,
         of_settlements,
         of_tie_outs,
+        of_captures,
         of_loans,
         of_day_close,
         of_originations,

@@ -1,6 +1,7 @@
 """Routes of payments."""
 
 from steelyard.payments.http.apps import router as app_router
+from steelyard.payments.http.capturing import router as capture_router
 from steelyard.payments.http.channel_life import router as channel_router
 from steelyard.payments.http.clearing import router as clearing_router
 from steelyard.payments.http.disputes import router as dispute_router
@@ -18,6 +19,7 @@ from steelyard.payments.http.webhooks import router as webhook_router
 
 __all__ = [
     "app_router",
+    "capture_router",
     "channel_router",
     "clearing_router",
     "dispute_router",

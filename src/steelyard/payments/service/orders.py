@@ -88,7 +88,7 @@ __all__ = [
 ]
 
 NO_POLICY: Final = "no_policy@0"
-_PROOF: Final = {"kind": "proof"}
+_PROOF: Final = "proof"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +103,7 @@ class Begin:
     visibility_seconds : of the channel
     propensity : with which probability the routing chose the channel
     actor : who begins it, where that is not the unit's own actor
+    waits_for : what the payer has to do before it is sent, whatever the gate says
     """
 
     order: UUID
@@ -115,6 +116,7 @@ class Begin:
     propensity: float | None = None
     details: Mapping[str, str] = field(default_factory=dict)
     actor: str | None = None
+    waits_for: str | None = None
 
     @property
     def passes(self) -> bool:
@@ -313,6 +315,8 @@ def begun(order: Order, one: Begin, now: datetime) -> Attempt:
         state = AttemptState.INIT
     elif not one.passes or not _within(verdict, order.amount_minor):
         state, decline = AttemptState.DECLINED, Decline.SUSPECTED_FRAUD
+    elif one.waits_for is not None:
+        state = AttemptState.INIT
     return Attempt(
         id=one.attempt,
         order=order.id,
@@ -329,7 +333,7 @@ def begun(order: Order, one: Begin, now: datetime) -> Attempt:
         instrument=(one.payer or order.payer).instrument,
         decline=decline,
         code=",".join(verdict.reasons)[:200] if verdict is not None and decline else None,
-        action=_PROOF if state is AttemptState.INIT else None,
+        action={"kind": one.waits_for or _PROOF} if state is AttemptState.INIT else None,
         next_query_at=next_query(now, 0) if state is AttemptState.SENT else None,
         visibility_seconds=one.visibility_seconds,
         final_at=now if state is AttemptState.DECLINED else None,

@@ -35,7 +35,7 @@ from steelyard.payments.model.channel import (
     Said,
 )
 from steelyard.payments.model.checks import check_begin, check_shape, whose
-from steelyard.payments.model.orders import NewOrder, Order, OrderState, Payer
+from steelyard.payments.model.orders import Capture, NewOrder, Order, OrderState, Payer
 from steelyard.payments.model.refusals import (
     ChannelCannot,
     ChannelDayIsFull,
@@ -121,6 +121,8 @@ class Pay:
     channel : where it is known already; None: the routing chooses
     payer : what became known of him; None: as the order says
     details : what the method needs
+    waits_for : what the payer has to do before it is sent, whatever the gate says: `proof`, or
+        `corporate` for a second person of his; None: nothing but what the gate wants
     """
 
     attempt: UUID
@@ -128,6 +130,7 @@ class Pay:
     channel: str | None = None
     payer: Payer | None = None
     details: Mapping[str, str] = field(default_factory=dict)
+    waits_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,8 +309,14 @@ class Paying:
         assert attempt is not None
         return Result(order, attempt)
 
-    def resume(self, attempt_id: UUID, verdict: Verdict, *, actor: str) -> Result:
+    def resume(
+        self, attempt_id: UUID, verdict: Verdict, *, channel: str | None = None, actor: str
+    ) -> Result:
         """Send an attempt that waited for a proof of the payer.
+
+        Parameters
+        ----------
+        channel : another one than was chosen when it began; nothing was sent there yet
 
         Refusals
         --------
@@ -328,6 +337,7 @@ class Paying:
             sent = replace(
                 attempt,
                 state=AttemptState.SENT,
+                channel=channel or attempt.channel,
                 sent_at=unit.now,
                 next_query_at=unit.now + _CLAIM,
                 action=None,
@@ -336,6 +346,8 @@ class Paying:
             )
             attempts_table.write(unit.connection, [sent])
             table.write(unit.connection, [replace(order, state=OrderState.PROCESSING)])
+            if channel is not None:
+                self._routing.write(unit, [attempt_id])
             return order, sent
 
         order, attempt = self._database.transact(work, actor=actor)
@@ -450,6 +462,8 @@ class Paying:
             capability = self._desk.capability(routed.channel)
         if how.method not in capability.methods:
             raise ChannelCannot(channel=routed.channel, what=how.method.value)
+        if order.capture is Capture.MANUAL and not capability.auth_capture:
+            raise ChannelCannot(channel=routed.channel, what="capture by hand")
         asked = order if how.payer is None else replace(order, payer=how.payer)
         question = Question(str(how.attempt), now, told_of(asked, how.method))
         return Begin(
@@ -463,6 +477,7 @@ class Paying:
             propensity=routed.propensity,
             details=how.details,
             actor=actor,
+            waits_for=how.waits_for,
         )
 
     def _send(self, command: Command | None, order: Order, attempt: Attempt, actor: str) -> _Ended:
@@ -621,6 +636,9 @@ def _answer(command: Command, order: Order, attempt: Attempt | None) -> Answer:
 
 def request_of(order: Order, attempt: Attempt, notify_url: str | None) -> PayRequest:
     """Return what a channel is asked for."""
+    details = dict(attempt.details)
+    if order.capture is Capture.MANUAL:
+        details["capture"] = order.capture.value
     return PayRequest(
         number=attempt.number,
         amount_minor=attempt.amount_minor,
@@ -632,7 +650,7 @@ def request_of(order: Order, attempt: Attempt, notify_url: str | None) -> PayReq
         instrument=attempt.instrument,
         expires_at=order.expires_at,
         notify_url=notify_url,
-        details=attempt.details,
+        details=details,
     )
 
 
