@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -57,6 +57,9 @@ class Settings:
     identity_provider : address of the identity provider (`STEELYARD_IDENTITY_PROVIDER`), or None
     credit_bureau : address of the credit bureau (`STEELYARD_CREDIT_BUREAU`), or None
     message_gateway : address of the message gateway (`STEELYARD_MESSAGE_GATEWAY`), or None
+    custodian : address of the bank that keeps our clients' funds (`STEELYARD_CUSTODIAN`), or None:
+        then nobody is paid out
+    custodian_secret : shared with it (`STEELYARD_CUSTODIAN_SECRET`)
     webhook_loopback : whether webhooks may go to this very machine
         (`STEELYARD_WEBHOOK_LOOPBACK`, `yes` or `no`), for tests and the simulated town; never in
         production
@@ -77,6 +80,8 @@ class Settings:
     identity_provider: str | None = None
     credit_bureau: str | None = None
     message_gateway: str | None = None
+    custodian: str | None = None
+    custodian_secret: str | None = field(default=None, repr=False)
     webhook_loopback: bool = False
     log_level: str = "INFO"
     log_format: str = "text"
@@ -148,6 +153,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         identity_provider=env.get("STEELYARD_IDENTITY_PROVIDER") or None,
         credit_bureau=address("STEELYARD_CREDIT_BUREAU"),
         message_gateway=address("STEELYARD_MESSAGE_GATEWAY"),
+        custodian=address("STEELYARD_CUSTODIAN"),
+        custodian_secret=env.get("STEELYARD_CUSTODIAN_SECRET") or None,
         webhook_loopback=loopback == "yes",
         log_level=choice("STEELYARD_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         log_format=choice("STEELYARD_LOG_FORMAT", "text", ("text", "json")),

@@ -21,7 +21,7 @@ from steelyard.events import PostgresFactLog, operation
 from steelyard.features import KINDS
 from steelyard.ledger import GroupCommit
 from steelyard.parties import HttpIdentityProvider, IdentityProvider, RequestVerifier
-from steelyard.payments import channel_desk, paying, routing
+from steelyard.payments import channel_desk, custody_http, paying, routing
 
 if TYPE_CHECKING:
     from steelyard.credit import bureau, messages
@@ -99,6 +99,7 @@ class SteelyardPlatform:
     identity_provider : asked who somebody is; None where `STEELYARD_IDENTITY_PROVIDER` names none
     credit_bureau : knows what people owe; None where `STEELYARD_CREDIT_BUREAU` names none
     message_gateway : sends messages; None where `STEELYARD_MESSAGE_GATEWAY` names none
+    custodian : keeps our clients' funds; None where `STEELYARD_CUSTODIAN` names none
     ledger_queue : the hot path into the books, by group commit
     decision_owner : asks the process that decides
     channels : channels by their codes
@@ -114,6 +115,7 @@ class SteelyardPlatform:
     identity_provider: IdentityProvider | None
     credit_bureau: bureau.CreditBureau | None
     message_gateway: messages.MessageGateway | None
+    custodian: custody_http.HttpCustodian | None
     ledger_queue: GroupCommit
     decision_owner: asking.OwnerClient
     channels: channel_desk.ChannelDesk
@@ -147,6 +149,11 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
         if settings.message_gateway is not None:
             message_gateway = HttpMessageGateway(settings.message_gateway)
             stack.callback(message_gateway.close)
+        custodian = None
+        if settings.custodian is not None:
+            secret = settings.custodian_secret or ""
+            custodian = custody_http.HttpCustodian(settings.custodian, secret=secret)
+            stack.callback(custodian.close)
         decision_owner = asking.OwnerClient(database)
         stack.callback(decision_owner.close)
         gate = _gate(decision_owner, database)
@@ -165,6 +172,7 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
             identity_provider=provider,
             credit_bureau=credit_bureau,
             message_gateway=message_gateway,
+            custodian=custodian,
             ledger_queue=stack.enter_context(GroupCommit(database)),
             decision_owner=decision_owner,
             channels=channels,

@@ -314,7 +314,7 @@ def announce(code: Code, body: WindowIn, write: Changes) -> Response:
     response_model=WindowsOut,
     responses=refusals(*_NONE, health.WindowIsUnknown, write=True),
 )
-def withdraw(code: Code, window: UUID, write: Changes) -> Response:
+def withdraw_window(code: Code, window: UUID, write: Changes) -> Response:
     """Let announced maintenance not take place."""
     staff(write, write.verb)
 

@@ -211,6 +211,6 @@ def approve(plan: PlanId, body: ApprovedIn, write: Onboards) -> Response:
     response_model=FeePlanOut,
     responses=refusals(*_PLAN_MOVES, write=True),
 )
-def withdraw(plan: PlanId, write: Onboards) -> Response:
+def withdraw_plan(plan: PlanId, write: Onboards) -> Response:
     """Give a drafted plan up."""
     return write.run(lambda unit: FeePlanOut.of(fees.withdraw(unit, plan)))
