@@ -280,6 +280,27 @@ class Paying:
             # Nobody waits for it: the same key again stands behind it in the lane.
             self._key_lane.put((command.call, False))
 
+    def once(self, call: KeyedCall, work: Callable[[], Answer], *, actor: str) -> Answer:
+        """Do a request of several transactions once for its key, held beside the others' keys.
+
+        A refusal is not stored. A crash lets the key go, and the request sent again does `work`
+        again, which must find its own traces.
+
+        Refusals
+        --------
+        request_is_in_flight, idempotency_key_was_used, payments_are_busy; those of the work
+        """
+        known = self._key_lane.call((call, True))
+        if known is not None:
+            return known
+        try:
+            self._database.transact(lambda unit: intend(unit, [call]), actor=actor)
+            answer = work()
+            self._database.transact(lambda unit: store_answers(unit, [(call, answer)]), actor=actor)
+            return answer
+        finally:
+            self._key_lane.put((call, False))
+
     def pay(self, order_id: UUID, how: Pay, *, merchant: UUID | None = None, actor: str) -> Result:
         """Try to pay an order, and return what is known of it afterwards.
 
