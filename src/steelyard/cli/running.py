@@ -26,7 +26,7 @@ from steelyard.credit import catalogue, origination
 from steelyard.decisions import policies
 from steelyard.kernel import Refusal, RefusalKind
 from steelyard.parties import RequestSigner, first_run, roles
-from steelyard.simulation import OPENS_ON, Plan, play_history
+from steelyard.simulation import OPENS_ON, Plan, outside, play_history
 from steelyard.web.platform import open_database, open_database_server
 
 _PORTS_TRIED = 50
@@ -224,8 +224,33 @@ def _let_the_town_live(
         "--terminals",
         str(2 * wishes.customers),
     )
-    supervisor.start(Child("town", "steelyard.simulation", arguments))
+    channels = _connect_channels(supervisor, settings)
+    supervisor.start(Child("town", "steelyard.simulation", (*arguments, "--channels", channels)))
     _tell(f"town of {wishes.customers} customers, at {wishes.speed:g} times our speed", began)
+
+
+def _connect_channels(supervisor: Supervisor, settings: Settings) -> str:
+    """Start the simulated channels, have the platform know them, and return their address.
+
+    Refusals
+    --------
+    server_did_not_start
+    """
+    port = _free_port(settings.host)
+    address = f"http://{settings.host}:{port}"
+    credentials = settings.home / "channels.json"
+    arguments = (
+        *("--host", settings.host, "--port", str(port)),
+        *("--store", str(settings.home / "channels.sqlite")),
+        *("--credentials", str(credentials)),
+    )
+    child = Child("channels", "steelyard.simulation.channel", arguments, is_quiet=True)
+    supervisor.start(child)
+    _wait_until_it_answers(supervisor, address, "/clock")
+    with open_database(settings) as database:
+        given = msgspec.json.decode(credentials.read_bytes())
+        outside.connect(database, Keyring.open(settings), given)
+    return address
 
 
 def _tell(what: str, began: float) -> None:
@@ -314,12 +339,12 @@ def _free_port(host: str) -> int:
     return port
 
 
-def _wait_until_it_answers(supervisor: Supervisor, address: str) -> None:
+def _wait_until_it_answers(supervisor: Supervisor, address: str, path: str = "/readyz") -> None:
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until:
         supervisor.check()
         try:
-            if httpx.get(f"{address}/readyz", timeout=2, trust_env=False).status_code == 200:
+            if httpx.get(f"{address}{path}", timeout=2, trust_env=False).status_code == 200:
                 return
         except httpx.HTTPError:
             pass

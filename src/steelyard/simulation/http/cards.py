@@ -11,10 +11,13 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from steelyard.base import RefusedInProduction
 from steelyard.base.http import BodyIn, refusals
-from steelyard.simulation import cards, paydays, reports, town
+from steelyard.payments import channel
+from steelyard.simulation import cards, outside, paydays, reports, town
 from steelyard.simulation.http.wire import Code, Lives, refuse_in_production
 
 router = APIRouter()
+_OUTSIDE_BATCH = 20
+"""A payment outside takes as long as its channel: a batch of them is answered in seconds."""
 
 _ON_CARDS = (town.TownIsNotFounded, cards.TooManyCardPayments, RefusedInProduction)
 
@@ -37,6 +40,18 @@ class CardPaymentIn(BodyIn):
         None, description="ISO 3166; null: not known"
     )
     is_online: bool | None = Field(None, description="null: not known")
+
+
+class ChannelPaymentIn(CardPaymentIn):
+    """A payment over a channel outside; routing chooses which."""
+
+    method: channel.Method
+
+
+class ChannelPaymentsIn(BodyIn):
+    """Payments over channels in the order in which they happened."""
+
+    payments: Annotated[list[ChannelPaymentIn], Field(min_length=1, max_length=_OUTSIDE_BATCH)]
 
 
 class CardPaymentsIn(BodyIn):
@@ -121,26 +136,43 @@ class PaydayOut(BaseModel):
 def pay_by_card(body: CardPaymentsIn, write: Lives) -> Response:
     """Let card payments be paid by `payments`: asked of the gate, judged by the books."""
     refuse_in_production(write)
-    orders = [
-        cards.CardOrder(
-            id=p.id,
-            at=p.at.astimezone(UTC),
-            customer=p.customer,
-            card=p.card,
-            account=p.account,
-            merchant=p.merchant,
-            terminal=p.terminal,
-            amount_minor=p.amount_minor,
-            currency=p.currency,
-            device=p.device,
-            ip=p.ip,
-            country=p.country,
-            is_online=p.is_online,
-        )
-        for p in body.payments
-    ]
+    orders = [_order(p) for p in body.payments]
     asked = cards.ask_about_payments(write.database, write.platform.gate, orders)
     return write.run(lambda unit: CardAnswersOut.of(cards.pay_by_card(unit, asked)))
+
+
+def _order(p: CardPaymentIn) -> cards.CardOrder:
+    return cards.CardOrder(
+        id=p.id,
+        at=p.at.astimezone(UTC),
+        customer=p.customer,
+        card=p.card,
+        account=p.account,
+        merchant=p.merchant,
+        terminal=p.terminal,
+        amount_minor=p.amount_minor,
+        currency=p.currency,
+        device=p.device,
+        ip=p.ip,
+        country=p.country,
+        is_online=p.is_online,
+    )
+
+
+@router.post(
+    "/channel-payments",
+    response_model=CardAnswersOut,
+    responses=refusals(*_ON_CARDS, *cards.ON_DECISIONS, write=True),
+)
+def pay_over_channels(body: ChannelPaymentsIn, write: Lives) -> Response:
+    """Let payments be made over channels outside; one that is not known yet is asked about."""
+    refuse_in_production(write)
+    wanted = [(_order(p), p.method) for p in body.payments]
+    return write.run_in_steps(
+        lambda: CardAnswersOut.of(
+            outside.pay_over_channels(write.database, write.platform.paying, wanted)
+        )
+    )
 
 
 @router.post("/refunds", response_model=CardAnswersOut, responses=refusals(*_ON_CARDS, write=True))

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Any, TypeVar
 
 from steelyard.simulation.life.client import TownClient
+from steelyard.simulation.life.outside import Outside
 from steelyard.simulation.model import (
     CURRENCY,
     CardPayment,
@@ -34,6 +35,7 @@ T = TypeVar("T")
 _BATCH = 500
 _LOANS = 25
 """Loans are contracts of several transactions each: a batch of them is soon answered."""
+_OUTSIDE = 20
 _WALLET_CAUSE = "rule.town_wallet@1"
 
 
@@ -45,6 +47,9 @@ class Tally:
     deposits: int = 0
     payments: int = 0
     declined: int = 0
+    outside: int = 0
+    """Of the payments, those over channels outside; unknown : of them, not known at once."""
+    unknown: int = 0
     refunds: int = 0
     refunds_declined: int = 0
     reports: int = 0
@@ -70,10 +75,15 @@ class Messenger:
 
     Keys are made of the span and the place in it, and bodies of the seed: the same span sent again,
     by whatever process, is the same requests.
+
+    Parameters
+    ----------
+    outside : channels over which some pay; None: everybody pays from a wallet
     """
 
-    def __init__(self, client: TownClient, town: Town) -> None:
+    def __init__(self, client: TownClient, town: Town, outside: Outside | None = None) -> None:
         self.client = client
+        self.outside = outside
         self.tally = Tally()
         self._seed = town.plan.seed
         self._welcomed: Span | None = None
@@ -228,27 +238,31 @@ class Messenger:
         self.tally.loan_complaints += len(complaints)
 
     def _pay(self, key: str, payments: Sequence[CardPayment]) -> None:
-        answers = self.client.post(
-            "/v1/simulation/card-payments",
-            key,
-            {
-                "payments": [
-                    {
-                        "id": payment.id,
-                        "at": payment.at,
-                        "customer": payment.customer_id,
-                        "card": payment.card_id,
-                        "account": wallet_code(payment.account_id),
-                        "merchant": payment.merchant_id,
-                        "terminal": payment.terminal_id,
-                        "amount_minor": payment.amount_minor,
-                        "currency": payment.currency,
-                    }
-                    for payment in payments
-                ]
-            },
-        )
-        self.tally.payments += len(payments)
+        """Let people pay: from their wallets, and where there are channels over those too."""
+        outside: list[dict[str, Any]] = []
+        if self.outside is not None:
+            ways = self.outside.ways(payments)
+            outside = [
+                {**_payment(one), "method": way.method}
+                for one, way in zip(payments, ways, strict=True)
+                if way.method is not None
+            ]
+            payments = [one for one, way in zip(payments, ways, strict=True) if way.method is None]
+        if payments:
+            body = {"payments": [_payment(one) for one in payments]}
+            self._note_paid(self.client.post("/v1/simulation/card-payments", key, body))
+        for number, some in _chunks(outside, _OUTSIDE):
+            path = "/v1/simulation/channel-payments"
+            answers = self.client.post(path, f"{key}/outside/{number}", {"payments": some})
+            self._note_paid(answers)
+            self.tally.outside += len(some)
+            self.tally.unknown += sum(
+                item["outcome"] == "accepted" and item["reason"] is not None
+                for item in answers["items"]
+            )
+
+    def _note_paid(self, answers: Any) -> None:
+        self.tally.payments += len(answers["items"])
         self.tally.declined += _declined(answers)
 
     def _refund(self, key: str, refunds: Sequence[Refund]) -> None:
@@ -296,6 +310,20 @@ class Messenger:
             "/v1/simulation/lending-day-close", f"{key}/close/lending", {"business_on": on}
         )
         self.tally.days_closed += 1
+
+
+def _payment(payment: CardPayment) -> dict[str, Any]:
+    return {
+        "id": payment.id,
+        "at": payment.at,
+        "customer": payment.customer_id,
+        "card": payment.card_id,
+        "account": wallet_code(payment.account_id),
+        "merchant": payment.merchant_id,
+        "terminal": payment.terminal_id,
+        "amount_minor": payment.amount_minor,
+        "currency": payment.currency,
+    }
 
 
 def _declined(answers: Any) -> int:

@@ -16,6 +16,7 @@ from steelyard.base.telemetry import get_logger
 from steelyard.simulation.chance import found
 from steelyard.simulation.life.client import Stopped, TownClient
 from steelyard.simulation.life.errands import Messenger, Tally
+from steelyard.simulation.life.outside import Outside
 from steelyard.simulation.life.upcoming import Upcoming
 from steelyard.simulation.model import Plan
 from steelyard.simulation.model.schedule import QUIET_BEYOND, errands, live_spans
@@ -57,6 +58,7 @@ def live(
     speed: float,
     stop: threading.Event,
     pace: Pace = _USUAL,
+    outside: Outside | None = None,
 ) -> Tally:
     """Let the town live on by the running clock until it is told to stop.
 
@@ -72,6 +74,7 @@ def live(
     speed : virtual seconds in one real second
     stop : set when the town has to stop
     pace : how much of the machine it takes
+    outside : channels over which some pay; None: everybody pays from a wallet
 
     Returns
     -------
@@ -83,7 +86,7 @@ def live(
     town_was_refused
     """
     caller = client if isinstance(client, TownClient) else TownClient(client, stop=stop)
-    life = Life(caller, plan, speed, pace)
+    life = Life(caller, plan, speed, pace, outside=outside)
     try:
         life.begin()
         while not stop.wait(life.pause()):
@@ -109,13 +112,14 @@ class Life:
         pace: Pace,
         *,
         timer: Callable[[], float] = time.monotonic,
+        outside: Outside | None = None,
     ) -> None:
         self.caller = caller
         self.timer = timer
         self.speed = speed
         self.pace = pace
         self.town = found(plan)
-        self.messenger = Messenger(caller, self.town)
+        self.messenger = Messenger(caller, self.town, outside)
         self.log = get_logger("town")
         self.is_resting = False
         self._began = (self.timer(), time.process_time())
@@ -145,7 +149,10 @@ class Life:
         if self.is_resting:
             self._announce(self.played_at)
             return
-        end_at = self._reach(self._now())
+        now = self._now()
+        if self.messenger.outside is not None:
+            self.messenger.outside.keep_time(now, self.speed)
+        end_at = self._reach(now)
         self._announce(end_at)
         closed = self.messenger.tally.days_closed
         self._send(end_at)
@@ -213,6 +220,8 @@ class Life:
         return {
             "payments": tally.payments,
             "declined": tally.declined,
+            "outside": tally.outside,
+            "not_known_at_once": tally.unknown,
             "refunds": tally.refunds,
             "deposits": tally.deposits,
             "loans_asked_for": tally.loans,

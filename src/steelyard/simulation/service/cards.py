@@ -92,7 +92,7 @@ def ask_about_payments(database: Database, gate: Gate, wanted: Sequence[CardOrde
     """
     _check(wanted)
     with database.reading() as connection:
-        parties = registry.find_origins(connection, _origins(wanted))
+        parties = registry.find_origins(connection, origins_of(wanted))
     purchases: dict[UUID, at_once.Purchase] = {}
     for one in wanted:
         purchase = _purchase(one, parties)
@@ -112,11 +112,27 @@ def _of_known(purchase: at_once.Purchase, verdict: Verdict) -> Verdict:
 
 
 def _purchase(one: CardOrder, parties: Mapping[str, UUID]) -> at_once.Purchase | None:
+    order = order_of(one, parties, account=one.account)
+    if order is None:
+        return None
+    # Nobody tries again at a till: what is declined is over.
+    return at_once.Purchase(replace(order, most_attempts=1), attempt=one.id, at=one.at)
+
+
+def order_of(
+    one: CardOrder, parties: Mapping[str, UUID], *, account: str | None
+) -> orders.NewOrder | None:
+    """Return the order of a merchant that a purchase is; None where nobody is the merchant.
+
+    Parameters
+    ----------
+    account : in our book, that pays; None: the money comes from outside
+    """
     customer = parties.get(customer_origin(one.customer))
     merchant = parties.get(merchant_origin(one.merchant))
     if merchant is None:
         return None
-    order = orders.NewOrder(
+    return orders.NewOrder(
         id=order_id(one.id),
         merchant=merchant,
         app=APP,
@@ -129,17 +145,14 @@ def _purchase(one: CardOrder, parties: Mapping[str, UUID]) -> at_once.Purchase |
         payer=orders.Payer(
             customer=customer,
             instrument=str(one.card),
-            account=one.account,
+            account=account,
             terminal=str(one.terminal),
             device=one.device,
             ip=one.ip,
             country=one.country,
             is_online=one.is_online,
         ),
-        # Nobody tries again at a till: what is declined is over.
-        most_attempts=1,
     )
-    return at_once.Purchase(order=order, attempt=one.id, at=one.at)
 
 
 def pay_by_card(unit: UnitOfWork, asked: Asked) -> tuple[CardAnswer, ...]:
@@ -213,7 +226,7 @@ def refund_card_payments(unit: UnitOfWork, wanted: Sequence[RefundOrder]) -> tup
 def _refunded(one: RefundOrder, made: refunds.Refund | Refusal) -> CardAnswer:
     if isinstance(made, Refusal):
         return CardAnswer(one.id, CardOutcome.DECLINED, CAUSE, made.code)
-    if made.state is not refunds.RefundState.SUCCEEDED:
+    if not (made.state is refunds.RefundState.SUCCEEDED or made.state.is_set_aside):
         return CardAnswer(one.id, CardOutcome.DECLINED, CAUSE, f"refund_is_{made.state}")
     return CardAnswer(one.id, CardOutcome.ACCEPTED, CAUSE)
 
@@ -229,7 +242,8 @@ def _hold_town(connection: sa.Connection) -> None:
         raise TownIsNotFounded
 
 
-def _origins(wanted: Iterable[CardOrder]) -> list[str]:
+def origins_of(wanted: Iterable[CardOrder]) -> list[str]:
+    """Return under which origins the people of orders are registered."""
     origins: dict[str, None] = {}
     for order in wanted:
         origins[customer_origin(order.customer)] = None
