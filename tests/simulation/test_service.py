@@ -202,8 +202,8 @@ def test_founding_opens_two_books_and_settles_the_merchants(founded: Database) -
         legal = registry.read_party(connection, parties[origins[0]]).legal
         assert legal is not None
         assert legal.number_is_checked
-        house = institution.read(connection, institution.Mode.LIVE)
-        assert (house.client_book, house.own_book) == ("town", "house")
+        house_of = institution.read(connection, institution.Mode.LIVE)
+        assert (house_of.client_book, house_of.own_book) == ("town", "house")
         assert accounts.settlement("CNY") == SETTLEMENT
         assert SETTLEMENT in opened
 
