@@ -15,7 +15,7 @@ from steelyard.kernel import Refusal, SteppingClock
 from steelyard.payments.model.attempts import AttemptState, Source
 from steelyard.payments.model.channel import Finding, Method, Said
 from steelyard.payments.model.orders import Order, OrderState
-from steelyard.payments.service import evidence, orders, refunds, reversal, splits
+from steelyard.payments.service import disputes, evidence, orders, refunds, reversal, splits
 from steelyard.payments.service.paying import Pay
 from tests.payments.refunding import CHANNEL, PENDING, ask, clear, holds, order_of, paid
 from tests.payments.till import (
@@ -115,6 +115,37 @@ def test_nothing_is_refunded_while_a_channel_has_not_answered(
     assert reversal.ask_again(shop, desk, actor="system:test") == 1
     assert order_of(shop, order.id).state is OrderState.CANCELLED
     assert reversal.ask_again(shop, desk, actor="system:test") == 0
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_nothing_is_withheld_for_a_dispute_while_a_channel_has_not_answered(
+    shop: Database, desk: ScriptedDesk, is_known: bool
+) -> None:
+    order = paid(shop, desk)
+    claim = disputes.NewDispute(
+        id=uuid4(),
+        order=order.id,
+        reference="D-1",
+        amount_minor=4_000,
+        currency="CNY",
+        is_inquiry=is_known,
+    )
+    if is_known:
+        shop.transact(lambda unit: disputes.take(unit, claim))
+    desk.channel.close = Finding(said=Said.UNKNOWN)
+    cancel(shop, desk, order)
+
+    def open_it() -> object:
+        if is_known:
+            opened = disputes.DisputeWord.OPENED
+            return shop.transact(lambda unit: disputes.tell(unit, claim.id, opened))
+        return shop.transact(lambda unit: disputes.take(unit, claim))
+
+    with pytest.raises(disputes.ReversalIsUnderWay):
+        open_it()
+    desk.channel.close = Finding(said=Said.CLOSED)
+    assert reversal.ask_again(shop, desk, actor="test:shop") == 1
+    assert order_of(shop, order.id).state is OrderState.CANCELLED
 
 
 def test_a_channel_that_declines_leaves_the_payment_to_be_refunded(

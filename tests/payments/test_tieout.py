@@ -19,6 +19,7 @@ from steelyard.payments.model.channel import Finding, Said
 from steelyard.payments.model.custody_csv import CustodyStatementIsUnreadable, read_statement
 from steelyard.payments.model.settlement import SettlementState
 from steelyard.payments.model.tieout import TieItem, holdings_of, judge
+from steelyard.payments.service import evidence, orders
 from tests.payments.till import sum_of_postings
 from tests.payments.vault import CNY, LIVE, OURS, RESERVE, SETTLEMENT, TRANSIT, Vault
 
@@ -304,3 +305,18 @@ def test_any_balanced_book_ties_out_to_the_cent_and_to_no_other(
     )
     assert difference == -off
     assert (why == "ties_out") == (off == 0)
+
+
+def test_a_channel_that_pays_in_before_its_payment_is_known_is_a_channel(vault: Vault) -> None:
+    vault.desk.channel.paid = lambda _: Finding(said=Said.UNKNOWN)
+    order = vault.pay(10_000)
+    vault.deposit(10_000, "D-1")
+    vault.at(NEXT_MORNING)
+    assert vault.tie_out(DAY).why == "ties_out"
+    assert (vault.has(TRANSIT), vault.has("unclaimed:CNY")) == (10_000, 0)
+    with vault.database.reading() as connection:
+        (attempt,) = orders.read(connection, order.id).attempts
+    known = evidence.Report(attempt.id, evidence.Source.QUERY, Finding(said=Said.SUCCEEDED))
+    vault.database.transact(lambda unit: evidence.report(unit, [known]))
+    assert vault.has(TRANSIT) == 0
+    assert open_cases(vault, "payments.custody_line") == 0

@@ -155,6 +155,7 @@ class DisputePage(PageOut):
         disputes.PaymentIsNotDisputable,
         disputes.DisputeAmountIsWrong,
         disputes.DisputeReferenceWasUsed,
+        disputes.ReversalIsUnderWay,
         write=True,
     ),
 )
@@ -247,7 +248,9 @@ def submit_evidence(id: DisputeId, write: Disputes) -> Response:
 
 
 @router.post(
-    "/disputes/{id}/accept", response_model=DisputeOut, responses=refusals(*_ONE, write=True)
+    "/disputes/{id}/accept",
+    response_model=DisputeOut,
+    responses=refusals(*_ONE, disputes.ReversalIsUnderWay, write=True),
 )
 def accept_dispute(id: DisputeId, write: Disputes) -> Response:
     """Not contest a dispute: its money goes to the payer's bank."""
@@ -258,7 +261,7 @@ def accept_dispute(id: DisputeId, write: Disputes) -> Response:
 @router.post(
     "/disputes/{id}/words",
     response_model=DisputeOut,
-    responses=refusals(disputes.PaymentDisputeIsUnknown, write=True),
+    responses=refusals(disputes.PaymentDisputeIsUnknown, disputes.ReversalIsUnderWay, write=True),
 )
 def say_of_dispute(id: DisputeId, body: WordIn, write: Disputes) -> Response:
     """Report what the channel says of a dispute; out of turn it changes nothing; for staff."""

@@ -275,7 +275,6 @@ class _Booker:
         self._statement = statement
         self._account = account
         self._house = house
-        self._channels = set(clearing_table.channels(unit.connection, statement.mode))
         self.transfers: list[Transfer] = []
         self.count = 0
 
@@ -331,12 +330,15 @@ class _Booker:
             self.transfers += sweep_out(self._house, heading, -line.amount_minor)
             self._note(line, "deposit", "own", key)
             return
-        is_channel = line.counterparty.startswith("channel:") and channel in self._channels
+        is_channel = line.counterparty.startswith("channel:") and clearing_table.is_channel(
+            self._unit.connection, self._statement.mode, channel
+        )
         credit = accounts.in_transit(channel, currency) if is_channel else None
         if credit is None or line.kind == LineKind.OTHER.value:
             credit = accounts.unclaimed(currency)
             source = f"custody_line:{self._statement.on}.{line.key}"
             open_case(self._unit, UNKNOWN_LINE.name, source, source=source)
+        institution.have_accounts(self._unit, self._house.client_book, [(credit, currency)])
         legs = [
             Leg(reserve, debit_minor=line.amount_minor),
             Leg(credit, credit_minor=line.amount_minor),

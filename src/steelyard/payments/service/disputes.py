@@ -38,6 +38,7 @@ from steelyard.payments.model.disputes import (
 )
 from steelyard.payments.model.orders import Order
 from steelyard.payments.model.refunds import Home
+from steelyard.payments.model.refunds_refusals import ReversalIsUnderWay
 from steelyard.payments.model.refusals import PaymentIsUnknown
 from steelyard.payments.service import facts, refunds_facts
 from steelyard.payments.service.evidence import BALANCE
@@ -65,6 +66,7 @@ __all__ = [
     "NewDispute",
     "PaymentDisputeIsUnknown",
     "PaymentIsNotDisputable",
+    "ReversalIsUnderWay",
     "accept",
     "add_evidence",
     "evidence_of",
@@ -132,6 +134,7 @@ def take(unit: UnitOfWork, new: NewDispute, *, source: str = "operator") -> Disp
     --------
     payment_is_unknown, payment_is_not_disputable, dispute_amount_is_wrong,
     dispute_reference_was_used
+    reversal_is_under_way : it is brought again when the channel has said what became of that
     """
     change = open_change(unit, [new.order])
     order = change.orders.get(new.order)
@@ -204,7 +207,7 @@ def tell(
 
     Refusals
     --------
-    payment_dispute_is_unknown
+    payment_dispute_is_unknown, reversal_is_under_way
     """
     change, found = _hold(unit, dispute, None)
     ruling = _rule(change, replace(found, due_at=due_at or found.due_at), word, source)
@@ -257,7 +260,7 @@ def accept(unit: UnitOfWork, dispute: UUID, *, merchant: UUID | None = None) -> 
 
     Refusals
     --------
-    payment_dispute_is_unknown, dispute_state_forbids
+    payment_dispute_is_unknown, dispute_state_forbids, reversal_is_under_way
     """
     change, found = _hold(unit, dispute, merchant)
     ruling = _rule(change, found, DisputeWord.ACCEPTED, "merchant")
@@ -312,6 +315,10 @@ def _rule(change: Change, dispute: Dispute, word: DisputeWord, source: str) -> D
     if not ruling.is_new:
         return ruling
     begins = dispute.money is Money.NONE and ruling.money is not Money.NONE
+    attempt = change.attempts.get(dispute.attempt)
+    if begins and attempt is not None and attempt.is_reversing:
+        # The whole payment may be gone in a moment: nothing of it is withheld meanwhile.
+        raise ReversalIsUnderWay(payment=order.id)
     home = change.home_of(order) if begins else dispute.home
     after = replace(
         dispute,

@@ -179,6 +179,21 @@ def channels(connection: sa.Connection, mode: Mode) -> list[str]:
     return list(rows.scalars())
 
 
+def is_channel(connection: sa.Connection, mode: Mode, code: str) -> bool:
+    """Return whether a channel was ever asked for a payment, whatever became of it.
+
+    It may pay in money of which we know only later.
+    """
+    found = connection.execute(
+        sa.text(
+            "SELECT EXISTS (SELECT 1 FROM payments.attempt WHERE channel = :code) AND"
+            " COALESCE((SELECT mode FROM payments.channel WHERE code = :code), :mode) = :mode"
+        ),
+        {"code": code, "mode": mode.value},
+    )
+    return bool(found.scalar_one())
+
+
 def first_end(connection: sa.Connection, channel: str, mode: Mode) -> datetime | None:
     """Return when the first payment of a channel went through."""
     return connection.execute(
