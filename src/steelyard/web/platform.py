@@ -16,12 +16,13 @@ from steelyard.base.postgres import EmbeddedPostgres, bootstrap
 from steelyard.base.schema import SchemaIsBehind, migrate, revisions
 from steelyard.base.telemetry.metrics import watch_gauge
 from steelyard.credit import HttpCreditBureau, HttpMessageGateway
+from steelyard.credit import funding as lending
 from steelyard.decisions import asking
 from steelyard.events import PostgresFactLog, operation
 from steelyard.features import KINDS
 from steelyard.ledger import GroupCommit
 from steelyard.parties import HttpIdentityProvider, IdentityProvider, RequestVerifier
-from steelyard.payments import channel_desk, custody_http, paying, routing
+from steelyard.payments import channel_desk, custody_http, funding, paying, routing
 
 if TYPE_CHECKING:
     from steelyard.credit import bureau, messages
@@ -158,6 +159,8 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
         stack.callback(decision_owner.close)
         gate = _gate(decision_owner, database)
         channels = channel_desk.ChannelDesk(database, keyring)
+        source = funding.FundingChannel(database, lending.CreditLines())
+        channels.add(source, funding.capability_of())
         routes = routing.RoutingDesk(database, channels)
         payer = paying.Paying(
             database, gate, channels, routes, notify_url=partial(_notices, settings)

@@ -148,12 +148,20 @@ def quote_draw(connection: sa.Connection, line: UUID, wanted: Draw) -> Mapping[s
     return _drawn(connection, present, wanted)[1]
 
 
-def draw(unit: UnitOfWork, line: UUID, wanted: Draw, *, decision: UUID | None = None) -> Loan:
+def draw(
+    unit: UnitOfWork,
+    line: UUID,
+    wanted: Draw,
+    *,
+    decision: UUID | None = None,
+    payee: str | None = None,
+) -> Loan:
     """Draw under a limit: a loan by the prices of the line's tier, signed and paid out.
 
     Parameters
     ----------
     decision : that let it pass, where one was asked for
+    payee : account in the book of wallets that is paid; None: the customer's wallet
 
     Refusals
     --------
@@ -181,7 +189,7 @@ def draw(unit: UnitOfWork, line: UUID, wanted: Draw, *, decision: UUID | None = 
         ),
     )
     table.insert_draw(unit.connection, line, loan.id, wanted.amount_minor, unit.now)
-    loans.disburse(unit, loan.id, decision=decision)
+    loans.disburse(unit, loan.id, payee=payee, decision=decision)
     audit(
         unit,
         action="credit.draw",

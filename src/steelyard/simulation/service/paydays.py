@@ -14,7 +14,14 @@ from typing import Final
 
 from steelyard.base import Database, UnitOfWork
 from steelyard.base.crypto import Keyring
-from steelyard.payments import channel_desk, clearing, institution, payouts_payees, settlement
+from steelyard.payments import (
+    channel_desk,
+    clearing,
+    funding,
+    institution,
+    payouts_payees,
+    settlement,
+)
 from steelyard.simulation import store
 from steelyard.simulation.model.state import TownIsNotFounded
 
@@ -52,7 +59,7 @@ def close_payday(
         if store.read(connection) is None:
             raise TownIsNotFounded
     days = clearing.close_due(database, institution.Mode.LIVE, capability)
-    own = [day for day in days if day.channel == clearing.BALANCE]
+    own = [day for day in days if day.channel in (clearing.BALANCE, funding.CREDIT)]
     for day in own:
         database.transact(partial(_pass, day=day), actor="system:clearing")
     payees = payouts_payees.SettlementPayees(keyring)
