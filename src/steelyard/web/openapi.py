@@ -69,6 +69,13 @@ TAGS: Final = (
         "支付：商户、收银台、渠道、退款、清分、对账、代扣与外汇。",
     ),
     (
+        "stripe",
+        "Payments as clients of Stripe ask for them: forms in, Stripe's objects and errors out (no"
+        " problem documents). Also `GET /v1/events` and `/v1/events/{id}` with `Stripe-Version`.",
+        "Stripe 兼容接口：表单请求，返回 Stripe 格式的对象与错误（非问题文档）；带 `Stripe-Version`"
+        " 头的 `GET /v1/events` 亦属此类。",
+    ),
+    (
         "credit",
         "Consumer credit: products, applications, loans, their books and what follows.",
         "消费信贷：产品、申请、贷款、账务与贷后。",

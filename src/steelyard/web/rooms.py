@@ -49,6 +49,7 @@ LOADED = (
     payments.routing,
     payments.channel_life,
     payments.merchants_facts,
+    payments.stripe_events,
     payments.settlement_accounts,
     payments.capturing,
     payments.refunds_facts,
@@ -142,6 +143,7 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.payments.http import refund_router as of_refunds
     from steelyard.payments.http import routing_router as of_routing
     from steelyard.payments.http import settlement_router as of_settlements
+    from steelyard.payments.http import stripe_router as of_stripe
     from steelyard.payments.http import tie_out_router as of_tie_outs
     from steelyard.payments.http import transfer_router as of_transfers
     from steelyard.payments.http import webhook_router as of_webhooks
@@ -150,6 +152,7 @@ def routers() -> tuple[APIRouter, ...]:
     return (
         of_asking,
         of_orders,
+        of_stripe,
         of_webhooks,
         of_merchants,
         of_fees,

@@ -13,6 +13,7 @@ from steelyard.payments.http.recon import router as recon_router
 from steelyard.payments.http.refunds import router as refund_router
 from steelyard.payments.http.routing import router as routing_router
 from steelyard.payments.http.settlement import router as settlement_router
+from steelyard.payments.http.stripe import router as stripe_router
 from steelyard.payments.http.tieout import router as tie_out_router
 from steelyard.payments.http.transfers import router as transfer_router
 from steelyard.payments.http.webhooks import router as webhook_router
@@ -31,6 +32,7 @@ __all__ = [
     "refund_router",
     "routing_router",
     "settlement_router",
+    "stripe_router",
     "tie_out_router",
     "transfer_router",
     "webhook_router",
