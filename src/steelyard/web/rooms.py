@@ -52,6 +52,7 @@ LOADED = (
     payments.stripe_events,
     payments.settlement_accounts,
     payments.capturing,
+    payments.bindings,
     payments.refunds_facts,
     payments.refunds,
     payments.disputes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -28,6 +29,7 @@ from steelyard.ledger import accounts_of
 from steelyard.payments import (
     at_once,
     attempts,
+    bindings,
     channel_desk,
     institution,
     orders,
@@ -73,6 +75,7 @@ _ON_PAY = (
     orders.ChannelCannot,
     paying.PaymentsAreBusy,
     at_once.AccountIsMissing,
+    bindings.BindingIsUnknown,
     channel_desk.ChannelIsUnknown,
     routing.NoChannelIsOpen,
     routing.ChannelDayIsFull,
@@ -322,14 +325,15 @@ def create_order(body: OrderIn, write: Pays) -> Response:
     merchant = merchant_for(write, body.merchant)
     stated = body.model_copy(update=bound(write, body))
     new = stated.order(id_of(write, "order"), merchant)
-    how = None if body.pay is None else _how(write, body.pay)
+    how = None if body.pay is None else _with_card(write, _how(write, body.pay), new)
     return _take(write, merchant=merchant, new=new, how=how, status=201)
 
 
 @router.post("/orders/{id}/pay", response_model=OrderOut, responses=refusals(*_ON_PAY, write=True))
 def pay_order(id: PaymentId, body: PayIn, write: Pays) -> Response:
     """Try to pay an order; the answer says what is known, also where that is nothing yet."""
-    return _take(write, merchant=merchant_of(write.caller), order=id, how=_how(write, body))
+    how = _with_card(write, _how(write, body), id)
+    return _take(write, merchant=merchant_of(write.caller), order=id, how=how)
 
 
 def _take(write: Write, *, merchant: UUID | None, status: int = 200, **what: Any) -> Response:
@@ -359,6 +363,27 @@ def _how(write: Write, body: PayIn) -> paying.Pay:
         payer=payer,
         details=body.details,
     )
+
+
+def _with_card(write: Write, how: paying.Pay, order: orders.NewOrder | UUID) -> paying.Pay:
+    """Let a card that is bound here be paid with by its own customer alone."""
+    named = how.payer is not None and bindings.is_ours(how.payer.instrument)
+    if not named and how.method is not orders.Method.QUICK_PAY:
+        return how
+    with write.database.reading() as connection:
+        of: orders.NewOrder | orders.Order
+        if isinstance(order, UUID):
+            of = orders.read(connection, order, merchant=merchant_of(write.caller)).order
+        else:
+            of = order
+        payer = how.payer or of.payer
+        if not bindings.is_ours(payer.instrument):
+            return how
+        if payer.customer is None:
+            payer = replace(payer, customer=of.payer.customer)
+        return bindings.pay_by_token(
+            connection, how, payer, amount_minor=of.amount_minor, currency=of.currency
+        )
 
 
 def _must_be_theirs(write: Write, payer: orders.Payer | None) -> None:

@@ -57,6 +57,7 @@ __all__ = [
     "Pay",
     "Paying",
     "PaymentsAreBusy",
+    "Rerouted",
     "Result",
     "Routed",
     "Routing",
@@ -131,6 +132,14 @@ class Pay:
     payer: Payer | None = None
     details: Mapping[str, str] = field(default_factory=dict)
     waits_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rerouted:
+    """Where an attempt goes that was not sent yet, and under which id that was chosen."""
+
+    channel: str
+    choice: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,13 +340,13 @@ class Paying:
         return Result(order, attempt)
 
     def resume(
-        self, attempt_id: UUID, verdict: Verdict, *, channel: str | None = None, actor: str
+        self, attempt_id: UUID, verdict: Verdict, *, again: Rerouted | None = None, actor: str
     ) -> Result:
         """Send an attempt that waited for a proof of the payer.
 
         Parameters
         ----------
-        channel : another one than was chosen when it began; nothing was sent there yet
+        again : where the channel that was chosen has closed meanwhile; nothing was sent there
 
         Refusals
         --------
@@ -358,7 +367,7 @@ class Paying:
             sent = replace(
                 attempt,
                 state=AttemptState.SENT,
-                channel=channel or attempt.channel,
+                channel=attempt.channel if again is None else again.channel,
                 sent_at=unit.now,
                 next_query_at=unit.now + _CLAIM,
                 action=None,
@@ -367,8 +376,8 @@ class Paying:
             )
             attempts_table.write(unit.connection, [sent])
             table.write(unit.connection, [replace(order, state=OrderState.PROCESSING)])
-            if channel is not None:
-                self._routing.write(unit, [attempt_id])
+            if again is not None:
+                self._routing.write(unit, [again.choice])
             return order, sent
 
         order, attempt = self._database.transact(work, actor=actor)

@@ -37,7 +37,7 @@ _WRITE = sa.text(
     " reference = x.reference, decline = x.decline, code = x.code, action = x.action,"
     " fee_minor = x.fee_minor, queries = x.queries, next_query_at = x.next_query_at,"
     " is_reversing = x.is_reversing, final_at = x.final_at, sent_at = x.sent_at,"
-    " channel = x.channel, details = x.details"
+    " channel = x.channel, details = x.details, cause = x.cause, decision = x.decision"
     f" FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS x ({_TYPES})"
     " WHERE a.id = x.id AND a.version = x.version"
 )
