@@ -1,4 +1,4 @@
-"""Step-up (加验): what the gate wants more of a payer is proved, the gate asked again, and then paid.
+"""Step-up (加验): what the gate wants of a payer is proved, the gate asked again, and then paid.
 
 An attempt that waits for a proof was not sent: nobody outside knows of it. Once the payer answered
 the code that was sent to his phone, the gate is asked again with the fact `proof`. A policy that
@@ -16,8 +16,8 @@ from uuid import UUID, uuid5
 import sqlalchemy as sa
 
 from steelyard.base import Database, Gate, Outcome, Question, Settings, UnitOfWork, Verdict
-from steelyard.kernel import Refusal
 from steelyard.base.crypto import Keyring
+from steelyard.kernel import Refusal
 from steelyard.parties import PersonalField, personal, phone_sign_in
 from steelyard.payments.model.attempts import Attempt, AttemptState, Source
 from steelyard.payments.model.channel import Decline, Finding, Said
