@@ -18,7 +18,7 @@ from steelyard.credit import books, complaints, glance, loans, origination, unde
 from steelyard.kernel import Refusal, SteppingClock
 from steelyard.ledger import AccountKind, BookReader, NewAccount, close_day, open_accounts
 from steelyard.parties import NewCustomer, PersonalField, identity, registry
-from steelyard.payments import accounts
+from steelyard.payments import accounts, institution
 from steelyard.simulation import borrowing, found, lending, report, stream, town
 from steelyard.simulation.model.people import Person
 from steelyard.web.live import DoorSource
@@ -193,6 +193,14 @@ def make_desk(
 @pytest.fixture
 def desk(make_desk: Callable[[], Desk]) -> Desk:
     return make_desk()
+
+
+def test_a_town_from_before_there_were_payments_is_refused_in_words(
+    founded: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(institution, "find", lambda connection, mode: None)
+    with pytest.raises(lending.TownIsOfBefore, match="a new home"):
+        founded.transact(lending.open_lender)
 
 
 def test_a_lender_is_opened_once_and_never_without_a_town(

@@ -119,7 +119,9 @@ class LendingDayOut(BaseModel):
 @router.post(
     "/lender",
     response_model=LenderOut,
-    responses=refusals(RefusedInProduction, town.TownIsNotFounded, write=True),
+    responses=refusals(
+        RefusedInProduction, town.TownIsNotFounded, lending.TownIsOfBefore, write=True
+    ),
 )
 def open_lender(write: Lives) -> Response:
     """Open the lender's book beside the town's; done again it changes nothing."""

@@ -50,6 +50,14 @@ class TownIsNotFounded(Refusal):
     zh = "小镇尚未建立。"
 
 
+class TownIsOfBefore(Refusal):
+    """Its people and merchants have accounts of a kind that nothing pays over any more."""
+
+    kind = RefusalKind.CONFLICT
+    en = "This town was founded before there were payments; a new home gives a new town."
+    zh = "该小镇建立于支付系统之前；请使用新的主目录建立新的小镇。"
+
+
 class TownIsFoundedOtherwise(Refusal):
     """The installation has a town of another plan."""
 

@@ -18,6 +18,7 @@ from steelyard.base import Database, UnitOfWork
 from steelyard.credit import books, catalogue, complaints, dayclose, glance, loans, origination
 from steelyard.decisions import asking, records
 from steelyard.kernel import Refusal
+from steelyard.payments import institution
 from steelyard.simulation import store
 from steelyard.simulation.model import CURRENCY
 from steelyard.simulation.model.lending import (
@@ -29,7 +30,12 @@ from steelyard.simulation.model.lending import (
     TooManyLoans,
     check_batch,
 )
-from steelyard.simulation.model.state import BOOK, SETTLEMENT, TownIsNotFounded
+from steelyard.simulation.model.state import (
+    BOOK,
+    SETTLEMENT,
+    TownIsNotFounded,
+    TownIsOfBefore,
+)
 from steelyard.simulation.service.ids import seed_ids
 
 __all__ = [
@@ -44,6 +50,7 @@ __all__ = [
     "LoanPaymentOrder",
     "TooManyLoans",
     "TownIsNotFounded",
+    "TownIsOfBefore",
     "close_lending_day",
     "complain",
     "open_lender",
@@ -133,10 +140,13 @@ def open_lender(unit: UnitOfWork) -> books.Lender:
     Refusals
     --------
     town_is_not_founded, lender_exists
+    town_is_of_before : it was founded before there were payments
     """
     state = store.read(unit.connection, lock=True)
     if state is None:
         raise TownIsNotFounded
+    if institution.find(unit.connection, institution.Mode.LIVE) is None:
+        raise TownIsOfBefore
     seed_ids(unit, "lender", state.plan.seed)
     catalogue.install_delivered(unit)
     origination.publish_texts(unit)
