@@ -56,6 +56,7 @@ LOADED = (
     payments.refunds_facts,
     payments.refunds,
     payments.disputes,
+    payments.limits,
     payments.recon,
     credit.facts,
     credit.close_facts,
@@ -137,6 +138,7 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.payments.http import clearing_router as of_clearing
     from steelyard.payments.http import dispute_router as of_disputes
     from steelyard.payments.http import fee_router as of_fees
+    from steelyard.payments.http import limit_router as of_limits
     from steelyard.payments.http import merchant_router as of_merchants
     from steelyard.payments.http import notice_router as of_channel_notices
     from steelyard.payments.http import order_router as of_orders
@@ -180,6 +182,7 @@ def routers() -> tuple[APIRouter, ...]:
         of_settlements,
         of_tie_outs,
         of_captures,
+        of_limits,
         of_loans,
         of_day_close,
         of_originations,

@@ -6,6 +6,7 @@ from steelyard.payments.http.channel_life import router as channel_router
 from steelyard.payments.http.clearing import router as clearing_router
 from steelyard.payments.http.disputes import router as dispute_router
 from steelyard.payments.http.fees import router as fee_router
+from steelyard.payments.http.limits import router as limit_router
 from steelyard.payments.http.merchants import router as merchant_router
 from steelyard.payments.http.notices import router as notice_router
 from steelyard.payments.http.orders import router as order_router
@@ -25,6 +26,7 @@ __all__ = [
     "clearing_router",
     "dispute_router",
     "fee_router",
+    "limit_router",
     "merchant_router",
     "notice_router",
     "order_router",

@@ -22,7 +22,7 @@ from steelyard.payments.model.channel import Decline, Finding, Method, Said
 from steelyard.payments.model.checks import check_order, same_order
 from steelyard.payments.model.orders import Mode, NewOrder, Order
 from steelyard.payments.model.refusals import OrderNoWasUsed
-from steelyard.payments.service import facts, institution
+from steelyard.payments.service import facts, institution, limits
 from steelyard.payments.service.evidence import BALANCE, Report, facts_of, order_after, settle
 from steelyard.payments.service.orders import Begin, Begun, begin, begun, made, order_begun
 from steelyard.payments.store import attempts as attempts_table
@@ -149,7 +149,7 @@ def pay(
     Refusals
     --------
     too_many_payments, institution_is_not_open; for one item those of `check_order`,
-    order_no_was_used
+    order_no_was_used, limit_is_reached
     """
     _check(purchases)
     terms = contracts.merchant_terms(unit.connection, [one.order.merchant for one in purchases])
@@ -169,6 +169,8 @@ def pay(
             tries.append(refusal)
         else:
             tries.append(_try(one, verdict, unit.now, is_expired=verdict.decision_id in expired))
+    if any(one.has_limits for one in terms.values()):
+        tries = _within_limits(unit, tries)
     _post(unit, [one for one in tries if isinstance(one, _Try)])
     return [_finish(unit, one) if isinstance(one, _Try) else one for one in _written(unit, tries)]
 
@@ -282,6 +284,19 @@ def _is_expired(unit: UnitOfWork, use: Use) -> bool:
     return False
 
 
+def _within_limits(
+    unit: UnitOfWork, tries: Sequence[_Try | Paid | Refusal]
+) -> list[_Try | Paid | Refusal]:
+    """Count what the gate let pass; what a limit refuses is a refusal in its place."""
+    passing = [
+        one for one in tries if isinstance(one, _Try) and one.attempt.state is AttemptState.SENT
+    ]
+    counted = [limits.spending_of(one.order, one.attempt) for one in passing]
+    taken = zip(passing, limits.take(unit, counted), strict=True)
+    full = {one.attempt.id: refusal for one, refusal in taken if refusal is not None}
+    return [full.get(one.attempt.id, one) if isinstance(one, _Try) else one for one in tries]
+
+
 def _post(unit: UnitOfWork, tries: Sequence[_Try]) -> None:
     """Ask the ledger for what the gate let pass, and keep its answers."""
     passing = [one for one in tries if one.attempt.state is AttemptState.SENT]
@@ -290,6 +305,8 @@ def _post(unit: UnitOfWork, tries: Sequence[_Try]) -> None:
         one.finding = _finding(answer)
         if not answer.outcome.is_accepted:
             one.reason = answer.outcome.value
+    refused = [replace(one.attempt, state=AttemptState.DECLINED) for one in passing if one.reason]
+    limits.give_back(unit, refused)
 
 
 def _transfer(unit: UnitOfWork, order: Order, attempt: Attempt) -> Transfer:

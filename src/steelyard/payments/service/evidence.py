@@ -26,7 +26,7 @@ from steelyard.payments.model.attempts import (
 )
 from steelyard.payments.model.channel import Decline, Finding, Said
 from steelyard.payments.model.orders import Order, OrderState
-from steelyard.payments.service import facts, institution
+from steelyard.payments.service import facts, institution, limits
 from steelyard.payments.store import attempts as table
 from steelyard.payments.store import orders as orders_table
 from steelyard.payments.store.attempts import EvidenceRow, FollowUp
@@ -125,6 +125,7 @@ def settle(
     ordered = [order for id, order in change.orders.items() if order != orders[id]]
     table.write_learnt(unit.connection, ordered, tried, change.evidence)
     table.ask_follow_ups(unit.connection, change.follow)
+    limits.follow(unit, [(attempts[one.id], one) for one in tried])
     for fact, subject, actor in change.told:
         unit.record(fact, subject=subject, actor=actor)
     for book, codes in change.codes.items():

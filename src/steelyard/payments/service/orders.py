@@ -46,7 +46,7 @@ from steelyard.payments.model.refusals import (
     PaymentMerchantIsUnknown,
     PaymentStateForbids,
 )
-from steelyard.payments.service import facts
+from steelyard.payments.service import facts, limits
 from steelyard.payments.store import attempts as attempts_table
 from steelyard.payments.store import institution as contracts
 from steelyard.payments.store import orders as table
@@ -198,7 +198,7 @@ def create_begun(
 
     Refusals
     --------
-    those of `check_order`; those of decisions, for the whole batch
+    those of `check_order`; those of decisions, for the whole batch; what a limit refuses is None
     """
     terms = contracts.merchant_terms(unit.connection, [new.merchant for new, _ in pairs])
     answers: list[tuple[Order, Begun] | Refusal | None] = []
@@ -213,6 +213,11 @@ def create_begun(
         order = order_begun(first, one, attempt)
         fresh[new.id] = (order, attempt, one)
         answers.append((order, Begun(attempt, True)))
+    # What a limit refuses is left to `begin`: the order is created, and its attempt is refused.
+    full = (
+        _full(unit, list(fresh.values())) if any(one.has_limits for one in terms.values()) else {}
+    )
+    fresh = {id: made_of for id, made_of in fresh.items() if id not in full}
     inserted = attempts_table.insert_begun(
         unit.connection,
         [order for order, _, _ in fresh.values()],
@@ -228,11 +233,27 @@ def create_begun(
         created = facts.OrderCreated(**facts.about(order))
         unit.record(created, subject=facts.subject_of(order), actor=one.actor)
         _tell(unit, order, attempt, one.actor)
+    there = [attempt.id for id, (_, attempt, _) in fresh.items() if id not in inserted]
+    limits.give_back_unbegun(unit, there)
     if uses:
         consume_all(unit, uses)
     return [
         None if isinstance(one, tuple) and one[0].id not in inserted else one for one in answers
     ]
+
+
+def _full(
+    unit: UnitOfWork, begins: Sequence[tuple[Order, Attempt, Begin]]
+) -> dict[UUID, limits.LimitIsReached]:
+    """Count attempts that the gate did not decline; return what is refused, by order."""
+    counted = [
+        limits.spending_of(order, attempt)
+        for order, attempt, _ in begins
+        if attempt.state is not AttemptState.DECLINED
+    ]
+    of = {attempt.id: order.id for order, attempt, _ in begins}
+    taken = zip(counted, limits.take(unit, counted), strict=True)
+    return {of[one.attempt]: refusal for one, refusal in taken if refusal is not None}
 
 
 def made(new: NewOrder, now: datetime) -> Order:
@@ -270,7 +291,8 @@ def begin(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Begun | Refusal]:
 
     Refusals
     --------
-    payment_is_unknown, those of `check_begin`; those of decisions, for the whole batch
+    payment_is_unknown, limit_is_reached, those of `check_begin`; those of decisions, for the whole
+    batch
     """
     connection = unit.connection
     orders = table.lock(connection, [one.order for one in begins])
@@ -279,6 +301,7 @@ def begin(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Begun | Refusal]:
     changed: dict[UUID, Order] = {}
     uses: list[Use] = []
     answers: list[Begun | Refusal] = []
+    full = _full_of(unit, begins, orders, present)
     for one in begins:
         order = changed.get(one.order) or orders.get(one.order)
         if one.attempt in present:
@@ -287,7 +310,7 @@ def begin(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Begun | Refusal]:
         if order is None:
             answers.append(PaymentIsUnknown(payment=one.order))
             continue
-        refusal = check_begin(order, one.method, unit.now)
+        refusal = check_begin(order, one.method, unit.now) or full.get(one.order)
         if refusal is not None:
             answers.append(refusal)
             continue
@@ -305,6 +328,29 @@ def begin(unit: UnitOfWork, begins: Sequence[Begin]) -> list[Begun | Refusal]:
     for attempt, actor in fresh:
         _tell(unit, changed[attempt.order], attempt, actor)
     return answers
+
+
+def _full_of(
+    unit: UnitOfWork,
+    begins: Sequence[Begin],
+    orders: Mapping[UUID, Order],
+    present: Mapping[UUID, Attempt],
+) -> dict[UUID, Refusal]:
+    """Count the attempts that can begin, one of an order; return what is refused, by order."""
+    counted: list[limits.Spending] = []
+    of: dict[UUID, UUID] = {}
+    for one in begins:
+        order = orders.get(one.order)
+        if order is None or one.attempt in present or order.id in of.values():
+            continue
+        if check_begin(order, one.method, unit.now) is None:
+            attempt = begun(order, one, unit.now)
+            paid_by = order if one.payer is None else replace(order, payer=one.payer)
+            if attempt.state is not AttemptState.DECLINED:
+                counted.append(limits.spending_of(paid_by, attempt))
+                of[attempt.id] = order.id
+    taken = zip(counted, limits.take(unit, counted), strict=True)
+    return {of[one.attempt]: refusal for one, refusal in taken if refusal is not None}
 
 
 def begun(order: Order, one: Begin, now: datetime) -> Attempt:
@@ -421,6 +467,7 @@ def _end(unit: UnitOfWork, order: Order, *, is_cancelling: bool) -> Order:
             *(replace(one, next_query_at=unit.now) for one in under_way),
         ],
     )
+    limits.give_back(unit, [replace(one, state=AttemptState.CLOSED) for one in waiting])
     table.write(unit.connection, [ended])
     if not under_way:
         kind = facts.PaymentCancelled if is_cancelling else facts.PaymentExpired

@@ -37,6 +37,8 @@ class MerchantTerms(NamedTuple):
     methods: tuple[Method, ...]
     name: str
     industry: str | None
+    has_limits: bool = False
+    """Whether there is any limit in the house: where there is none, none is looked for."""
 
 
 def insert(connection: sa.Connection, institution: Institution, at: datetime) -> bool:
@@ -80,8 +82,9 @@ def merchant_terms(connection: sa.Connection, ids: Sequence[UUID]) -> dict[UUID,
     """Return what orders need to know of merchants, by id."""
     rows = connection.execute(
         sa.text(
-            "SELECT id, state, currencies, methods, name, industry FROM payments.merchant"
-            " WHERE id = ANY(:ids)"
+            "SELECT id, state, currencies, methods, name, industry,"
+            " EXISTS (SELECT FROM payments.limit_rule WHERE state = 'approved') AS has_limits"
+            " FROM payments.merchant WHERE id = ANY(:ids)"
         ),
         {"ids": list(set(ids))},
     )
@@ -93,6 +96,7 @@ def merchant_terms(connection: sa.Connection, ids: Sequence[UUID]) -> dict[UUID,
             tuple(Method(m) for m in row.methods),
             row.name,
             row.industry,
+            row.has_limits,
         )
         for row in rows
     }
