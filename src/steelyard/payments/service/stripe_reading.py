@@ -89,7 +89,17 @@ class Reader:
         return self.one(noun, from_id(noun, text))
 
     def page(self, noun: str, wanted: Wanted, url: str) -> Json:
-        """Return a page of objects."""
+        """Return a page of objects.
+
+        Refusals
+        --------
+        facade_object_is_unknown : the page is to be behind or before nothing
+        """
+        for param, id in (("starting_after", wanted.after), ("ending_before", wanted.before)):
+            if id is None:
+                continue
+            if not self._has(noun, id):
+                raise FacadeObjectIsUnknown(noun=noun, id=id.hex, param=param)
         rows, has_more = stripe_lists.page(self._connection, noun, wanted)
         if noun == "balance_transaction":
             ids = [balance_id(row.noun, row.id.hex) for row in rows]
@@ -206,6 +216,10 @@ class Reader:
             **moved,
         }
 
+    def _has(self, noun: str, id: UUID) -> bool:
+        whose = stripe_lists.owner_of(self._connection, noun, id)
+        return whose == (self._owner.merchant, self._owner.mode)
+
     def _owns(self, merchant: UUID, mode: Mode) -> bool:
         return (merchant, mode) == (self._owner.merchant, self._owner.mode)
 
@@ -314,10 +328,7 @@ class Reader:
     def _disputes(self, ids: Sequence[UUID]) -> dict[UUID, Json]:
         found = {}
         for id in ids:
-            if stripe_lists.owner_of(self._connection, "dispute", id) != (
-                self._owner.merchant,
-                self._owner.mode,
-            ):
+            if not self._has("dispute", id):
                 continue
             one = dispute_table.read(self._connection, id)
             evidence = {
@@ -331,8 +342,7 @@ class Reader:
     def _payouts(self, ids: Sequence[UUID]) -> dict[UUID, Json]:
         found = {}
         for id in ids:
-            whose = stripe_lists.owner_of(self._connection, "payout", id)
-            if whose != (self._owner.merchant, self._owner.mode):
+            if not self._has("payout", id):
                 continue
             one = settlement.read(self._connection, id)
             found[id] = stripe_objects.payout(one, self.note(to_id("payout", id)))
@@ -372,8 +382,7 @@ class Reader:
         return _moved("refund", -one.amount_minor, back, one.currency, created=created)
 
     def _of_dispute(self, id: UUID) -> Json | None:
-        whose = stripe_lists.owner_of(self._connection, "dispute", id)
-        if whose != (self._owner.merchant, self._owner.mode):
+        if not self._has("dispute", id):
             return None
         one = dispute_table.read(self._connection, id)
         if one.money is Money.NONE:
@@ -383,8 +392,7 @@ class Reader:
         return _moved("adjustment", held, one.fee_minor, one.currency, created=created)
 
     def _of_payout(self, id: UUID) -> Json | None:
-        whose = stripe_lists.owner_of(self._connection, "payout", id)
-        if whose != (self._owner.merchant, self._owner.mode):
+        if not self._has("payout", id):
             return None
         one = settlement.read(self._connection, id)
         assert one.state in PAYOUTS, "the list has no others"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -251,21 +250,31 @@ def cancel_intent(intent: IntentId, ask: Pays) -> Response:
     id = stripe_ids.from_id(_INTENT, intent, param="intent")
     reason = ask.params.choice("cancellation_reason", _CANCELLATIONS)
 
+    merchant, actor, mark = ask.owner.merchant, ask.caller.actor, ask.id("cancel").hex
+    database, channels = ask.platform.database, ask.platform.channels
+
+    def noted(desk: Any) -> None:
+        at = stripe_objects.seconds(desk.unit.now)
+        told = {"cancellation_reason": reason, "canceled_at": at, "cancelled_by": mark}
+        stripe_payments.change(desk, id, None, told)
+
+    def end(desk: Any) -> None:
+        order = desk.reader.order(id)
+        by = desk.reader.note(stripe_ids.to_id(_INTENT, id)).details.get("cancelled_by")
+        if order.state is orders.OrderState.CANCELLED and by == mark:
+            return
+        orders.cancel(desk.unit, id, merchant=merchant)
+        noted(desk)
+
     def work() -> None:
-        merchant, actor = ask.owner.merchant, ask.caller.actor
-        database, desk = ask.platform.database, ask.platform.channels
-        _mine(ask, id)
         with database.reading() as connection:
-            state = orders.read(connection, id, merchant=merchant).order.state
-        if state is orders.OrderState.AUTHORIZED:
-            request = ask.id("void")
-            capturing.void(database, desk, id, request=request, merchant=merchant, actor=actor)
-        elif state is not orders.OrderState.CANCELLED or ask.key is None:
-            ended = partial(orders.cancel, order_id=id, merchant=merchant)
-            database.transact(lambda unit: ended(unit), actor=actor)
-        at = stripe_objects.seconds(database.now())
-        details = {"cancellation_reason": reason, "canceled_at": at}
-        ask.transact(lambda desk: stripe_payments.change(desk, id, None, details))
+            state = ask.reader(connection).order(id).state
+        if state is not orders.OrderState.AUTHORIZED:
+            ask.transact(end)
+            return
+        request = ask.id("void")
+        capturing.void(database, channels, id, request=request, merchant=merchant, actor=actor)
+        ask.transact(noted)
 
     return ask.write(work, lambda reader: reader.one(_INTENT, id, param="intent"))
 
