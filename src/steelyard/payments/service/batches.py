@@ -87,6 +87,7 @@ __all__ = [
     "rows",
     "take_result",
     "upload",
+    "words_of",
     "work",
     "work_due",
     "wrong_rows",
@@ -98,6 +99,14 @@ APPROVAL: Final = approvals.approval_kind(
     en="Take money by a file of debits",
     zh="批量代扣审批",
 )
+_REFUSED: Final = {
+    "mandate_is_not_active": WORDS[RowError.MANDATE_IS_NOT_ACTIVE],
+    "debit_exceeds_mandate": WORDS[RowError.EXCEEDS_MANDATE],
+    "debit_no_was_used": WORDS[RowError.DEBIT_NO_WAS_USED],
+    "debit_is_too_early": ("it is too early by the mandate", "早于协议约定的扣款日"),
+    "debit_is_malformed": ("the mandate does not fit the debit", "与协议约定不符"),
+}
+"""Words of refusals by which a row that looked good did not become a debit."""
 _PARSE: Final = 5_000
 _VALIDATE: Final = 10_000
 _PLACE: Final = 20_000
@@ -304,14 +313,16 @@ def request_approval(
     )
 
 
-def approve(unit: UnitOfWork, batch: UUID, approval: UUID) -> Batch:
+def approve(
+    unit: UnitOfWork, batch: UUID, approval: UUID, *, merchant: UUID | None = None
+) -> Batch:
     """Use up a second person's yes: the file is split and submitted from here on.
 
     Refusals
     --------
     debit_batch_is_unknown, debit_batch_state_forbids, and those of an approval
     """
-    before = _read(unit.connection, batch, None, lock=True)
+    before = _read(unit.connection, batch, merchant, lock=True)
     before.must_be("approve", BatchState.VALIDATED)
     cause = approvals.consume_approval(
         unit, approval, kind=APPROVAL.name, subject=before.subject_key, shown=_shown(before)
@@ -547,6 +558,20 @@ def rows(
 ) -> Sequence[RowWithDebit]:
     """Return rows, over a line of the file."""
     return table.rows_of(connection, batch, after=after, limit=limit)
+
+
+def words_of(code: str) -> tuple[str, str]:
+    """Return what an error of a row is called, in English and Chinese.
+
+    One of a mandate or a debit, as it was refused when the row became one, is its own sentence.
+
+    Examples
+    --------
+    >>> words_of("amount")[0]
+    'the amount is not as the header says'
+    """
+    known = {one.value: words for one, words in WORDS.items()}
+    return known.get(code) or _REFUSED.get(code, (code, code))
 
 
 def list_batches(

@@ -72,6 +72,7 @@ __all__ = [
     "pull",
     "read",
     "schedule",
+    "schedule_one",
     "send",
     "send_due",
 ]
@@ -99,6 +100,14 @@ class _Sending:
     @property
     def attempt(self) -> UUID:
         return uuid5(self.debit.id, f"try/{self.debit.tries}")
+
+
+def schedule_one(unit: UnitOfWork, new: NewDebit, *, merchant: UUID | None = None) -> Debit:
+    """Schedule one debit; refusals as of `schedule`."""
+    (answer,) = schedule(unit, [new], merchant=merchant)
+    if isinstance(answer, Refusal):
+        raise answer
+    return answer
 
 
 def prenotify_due(unit: UnitOfWork, *, limit: int = _CHUNK) -> int:

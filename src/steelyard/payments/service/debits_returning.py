@@ -107,7 +107,7 @@ def _take_money(unit: UnitOfWork, debit: Debit, one: Return) -> None:
 
 
 def look_for_returns(
-    database: Database, desk: Desk, *, most: int = 500, actor: str = "system:debits"
+    database: Database, desk: Desk, *, most: int = 20_000, actor: str = "system:debits"
 ) -> int:
     """Ask banks that take files whether debits that went through came back; return how many did.
 

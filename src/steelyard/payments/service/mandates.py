@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from steelyard.base import UnitOfWork
 from steelyard.base.audit import audit
-from steelyard.kernel import Page, encode_cursor
+from steelyard.kernel import Page, Refusal, encode_cursor
 from steelyard.ledger import accounts_of
 from steelyard.payments.model.debits import DebitState, NewDebit
 from steelyard.payments.model.debits_dates import Cycle, Period, next_cycle_date
@@ -185,7 +185,7 @@ def sign(unit: UnitOfWork, mandate: UUID, *, customer: UUID) -> Mandate:
         is_signing=True,
     )
     (answer,) = debits_scheduling.schedule(unit, [debit])
-    if isinstance(answer, Exception):
+    if isinstance(answer, Refusal):
         raise answer
     return signing
 
