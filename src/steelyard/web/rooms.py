@@ -58,6 +58,8 @@ LOADED = (
     payments.disputes,
     payments.limits,
     payments.recon,
+    payments.debits_facts,
+    payments.batches,
     credit.facts,
     credit.close_facts,
     credit.outside_facts,
@@ -93,6 +95,10 @@ JOBS = (
     payments.day_upkeep.settle_merchants,
     payments.day_upkeep.poll_payouts,
     payments.day_upkeep.tie_out_reserve,
+    payments.debits_upkeep.move_debits,
+    payments.debits_upkeep.move_debit_batches,
+    payments.debits_upkeep.make_bank_files,
+    payments.debits_upkeep.tend_debits,
     credit.upkeep.close_days,
     credit.origination_upkeep.expire_applications,
     credit.bureau.poll_bureau,
@@ -136,9 +142,12 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.payments.http import capture_router as of_captures
     from steelyard.payments.http import channel_router as of_channels
     from steelyard.payments.http import clearing_router as of_clearing
+    from steelyard.payments.http import debit_batch_router as of_debit_batches
+    from steelyard.payments.http import debit_router as of_debits
     from steelyard.payments.http import dispute_router as of_disputes
     from steelyard.payments.http import fee_router as of_fees
     from steelyard.payments.http import limit_router as of_limits
+    from steelyard.payments.http import mandate_router as of_mandates
     from steelyard.payments.http import merchant_router as of_merchants
     from steelyard.payments.http import notice_router as of_channel_notices
     from steelyard.payments.http import order_router as of_orders
@@ -175,6 +184,9 @@ def routers() -> tuple[APIRouter, ...]:
         of_channel_notices,
         of_refunds,
         of_disputes,
+        of_mandates,
+        of_debits,
+        of_debit_batches,
         of_transfers,
         of_channels,
         of_routing,

@@ -1,12 +1,15 @@
 """Routes of payments."""
 
 from steelyard.payments.http.apps import router as app_router
+from steelyard.payments.http.batches import router as debit_batch_router
 from steelyard.payments.http.capturing import router as capture_router
 from steelyard.payments.http.channel_life import router as channel_router
 from steelyard.payments.http.clearing import router as clearing_router
+from steelyard.payments.http.debits import router as debit_router
 from steelyard.payments.http.disputes import router as dispute_router
 from steelyard.payments.http.fees import router as fee_router
 from steelyard.payments.http.limits import router as limit_router
+from steelyard.payments.http.mandates import router as mandate_router
 from steelyard.payments.http.merchants import router as merchant_router
 from steelyard.payments.http.notices import router as notice_router
 from steelyard.payments.http.orders import router as order_router
@@ -24,9 +27,12 @@ __all__ = [
     "capture_router",
     "channel_router",
     "clearing_router",
+    "debit_batch_router",
+    "debit_router",
     "dispute_router",
     "fee_router",
     "limit_router",
+    "mandate_router",
     "merchant_router",
     "notice_router",
     "order_router",
