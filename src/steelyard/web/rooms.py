@@ -139,7 +139,9 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.ledger.http import router as of_ledger
     from steelyard.parties.http import router as of_parties
     from steelyard.payments.http import app_router as of_apps
+    from steelyard.payments.http import binding_router as of_bindings
     from steelyard.payments.http import capture_router as of_captures
+    from steelyard.payments.http import cashier_router as of_cashier
     from steelyard.payments.http import channel_router as of_channels
     from steelyard.payments.http import clearing_router as of_clearing
     from steelyard.payments.http import debit_batch_router as of_debit_batches
@@ -153,6 +155,7 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.payments.http import order_router as of_orders
     from steelyard.payments.http import recon_router as of_recon
     from steelyard.payments.http import refund_router as of_refunds
+    from steelyard.payments.http import report_router as of_payment_reports
     from steelyard.payments.http import routing_router as of_routing
     from steelyard.payments.http import settlement_router as of_settlements
     from steelyard.payments.http import stripe_router as of_stripe
@@ -193,8 +196,11 @@ def routers() -> tuple[APIRouter, ...]:
         of_clearing,
         of_settlements,
         of_tie_outs,
+        of_bindings,
+        of_cashier,
         of_captures,
         of_limits,
+        of_payment_reports,
         of_loans,
         of_day_close,
         of_originations,

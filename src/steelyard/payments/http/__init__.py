@@ -2,7 +2,9 @@
 
 from steelyard.payments.http.apps import router as app_router
 from steelyard.payments.http.batches import router as debit_batch_router
+from steelyard.payments.http.bindings import router as binding_router
 from steelyard.payments.http.capturing import router as capture_router
+from steelyard.payments.http.cashier import router as cashier_router
 from steelyard.payments.http.channel_life import router as channel_router
 from steelyard.payments.http.clearing import router as clearing_router
 from steelyard.payments.http.debits import router as debit_router
@@ -15,6 +17,7 @@ from steelyard.payments.http.notices import router as notice_router
 from steelyard.payments.http.orders import router as order_router
 from steelyard.payments.http.recon import router as recon_router
 from steelyard.payments.http.refunds import router as refund_router
+from steelyard.payments.http.reports import router as report_router
 from steelyard.payments.http.routing import router as routing_router
 from steelyard.payments.http.settlement import router as settlement_router
 from steelyard.payments.http.stripe import router as stripe_router
@@ -24,7 +27,9 @@ from steelyard.payments.http.webhooks import router as webhook_router
 
 __all__ = [
     "app_router",
+    "binding_router",
     "capture_router",
+    "cashier_router",
     "channel_router",
     "clearing_router",
     "debit_batch_router",
@@ -38,6 +43,7 @@ __all__ = [
     "order_router",
     "recon_router",
     "refund_router",
+    "report_router",
     "routing_router",
     "settlement_router",
     "stripe_router",
