@@ -66,6 +66,11 @@ def disputes(currency: str) -> str:
     return f"disputes:{currency}"
 
 
+def cross_border(currency: str) -> str:
+    """Return the account of what payers set aside for cross-border payments; a liability."""
+    return f"cross_border:{currency}"
+
+
 def unclaimed(currency: str) -> str:
     """Return the account of money that came and is owed to nobody known (未认领款项)."""
     return f"unclaimed:{currency}"
