@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -98,10 +99,20 @@ def test_every_reading_operation_answers_its_example_or_refuses_in_order(house: 
                 told = told.replace(f"{{{parameter['name']}}}", str(parameter["example"]))
         answer = house.client.get(told)
         assert answer.status_code != 500, (told, answer.text)
-        if answer.status_code >= 400:
+        if answer.status_code >= 400 and not is_stripes(operation, answer):
             code = answer.json()["code"]
             declared = str(operation["responses"].get(str(answer.status_code)))
             assert code in declared, (told, code)
+
+
+def is_stripes(operation: dict[str, Any], answer: httpx.Response) -> bool:
+    """Whether a refusal has the form of Stripe's errors, as its operation declares."""
+    if operation["tags"] != ["stripe"]:
+        return False
+    declared = operation["responses"][str(answer.status_code)]["content"]["application/json"]
+    types = declared["schema"]["properties"]["error"]["properties"]["type"]["enum"]
+    assert answer.json()["error"]["type"] in types, answer.text
+    return True
 
 
 def test_every_example_of_a_write_can_be_sent_and_is_answered_in_order(house: House) -> None:
@@ -118,7 +129,7 @@ def test_every_example_of_a_write_can_be_sent_and_is_answered_in_order(house: Ho
         content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
         answer = house.write(told, content.get("example"))
         assert answer.status_code != 500, (told, answer.text)
-        if answer.status_code >= 400:
+        if answer.status_code >= 400 and not is_stripes(operation, answer):
             code = answer.json()["code"]
             declared = str(operation["responses"].get(str(answer.status_code)))
             assert code in declared, (told, code)

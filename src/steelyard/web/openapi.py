@@ -279,6 +279,9 @@ def _declare(responses: Json, kinds: Collection[type[Refusal]]) -> None:
 
 def _complete(schema: Json, method: str, operation: Json) -> None:
     responses = operation["responses"]
+    if operation.get("tags") == ["stripe"]:
+        # What is malformed there is told in another form, as 400.
+        responses.pop("422", None)
     if "HTTPValidationError" in str(responses.get("422")):
         responses["422"] = refusals()[STATUS[RequestIsMalformed.kind]]
     for status, name in _EDGE.items():
