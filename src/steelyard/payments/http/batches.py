@@ -24,7 +24,7 @@ from steelyard.base.http import (
 )
 from steelyard.kernel import CursorIsInvalid
 from steelyard.parties import approvals
-from steelyard.payments import batches, institution, orders
+from steelyard.payments import batches, exports, institution, orders
 from steelyard.payments.http.wire import id_of, merchant_for, merchant_of
 
 router = APIRouter(prefix="/v1/payments/debit-batches", tags=["payments"])
@@ -228,7 +228,7 @@ def read_batch(id: BatchId, read: Reads) -> BatchDetail:
 
 
 @router.get("/{id}/errors", response_model=RowErrors, responses=refusals(_UNKNOWN))
-def list_errors(
+def list_batch_errors(
     id: BatchId,
     read: Reads,
     limit: Limit = 50,
@@ -261,12 +261,22 @@ def _error(row: batches.RowWithDebit) -> RowErrorOut:
 @router.get(
     "/{id}/result",
     response_class=Response,
-    responses={**refusals(_UNKNOWN), 200: {"content": {"text/csv": {}}}},
+    responses={
+        **refusals(_UNKNOWN, exports.ExportIsTooLong),
+        200: {"content": {"text/csv": {}}},
+    },
 )
-def read_result(id: BatchId, read: Reads) -> Response:
+def read_batch_result(id: BatchId, read: Reads) -> Response:
     """Give the result file: every row of the input once, and what became of it."""
     with read.database.reading() as connection:
         content = batches.result_of(connection, id, merchant=merchant_of(read.caller))
+    exports.note(
+        read.database,
+        what="debit_result",
+        subject=f"debit_batch:{id}",
+        rows=len(content.splitlines()) - 3,
+        actor=read.caller.actor,
+    )
     return Response(
         content,
         media_type="text/csv; charset=utf-8",
@@ -280,7 +290,7 @@ def read_result(id: BatchId, read: Reads) -> Response:
     status_code=201,
     responses=refusals(_UNKNOWN, _STATE, write=True),
 )
-def request_approval(id: BatchId, write: Debits) -> Response:
+def request_batch_approval(id: BatchId, write: Debits) -> Response:
     """Ask for a second person's yes to a file that was looked through."""
     merchant = merchant_of(write.caller)
 
@@ -339,7 +349,7 @@ def rerun_batch(id: BatchId, write: Debits) -> Response:
         write=True,
     ),
 )
-def take_results(
+def take_batch_results(
     id: BatchId,
     body: ResultIn,
     write: Annotated[Write, writing("payments.reconcile")],
