@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steelyard.base import read_settings
-from steelyard.cli import payments_batch
+from steelyard.cli import payments_batch, payments_reports
 from steelyard.cli.output import AsJson, Column, RefusingGroup, bars, out, print_json, show
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="pay: the day, settlements, the reserve", cls=RefusingGroup, no_args_is_help=True
 )
+app.command("report")(payments_reports.report)
 app.add_typer(payments_batch.app, name="batch")
 ACTOR = "operator:cli"
 On = Annotated[

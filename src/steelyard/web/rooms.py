@@ -144,6 +144,7 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.payments.http import cashier_router as of_cashier
     from steelyard.payments.http import channel_router as of_channels
     from steelyard.payments.http import clearing_router as of_clearing
+    from steelyard.payments.http import corporate_router as of_corporate
     from steelyard.payments.http import debit_batch_router as of_debit_batches
     from steelyard.payments.http import debit_router as of_debits
     from steelyard.payments.http import dispute_router as of_disputes
@@ -196,6 +197,7 @@ def routers() -> tuple[APIRouter, ...]:
         of_clearing,
         of_settlements,
         of_tie_outs,
+        of_corporate,
         of_bindings,
         of_cashier,
         of_captures,

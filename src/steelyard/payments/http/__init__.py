@@ -7,6 +7,7 @@ from steelyard.payments.http.capturing import router as capture_router
 from steelyard.payments.http.cashier import router as cashier_router
 from steelyard.payments.http.channel_life import router as channel_router
 from steelyard.payments.http.clearing import router as clearing_router
+from steelyard.payments.http.corporate import router as corporate_router
 from steelyard.payments.http.debits import router as debit_router
 from steelyard.payments.http.disputes import router as dispute_router
 from steelyard.payments.http.fees import router as fee_router
@@ -32,6 +33,7 @@ __all__ = [
     "cashier_router",
     "channel_router",
     "clearing_router",
+    "corporate_router",
     "debit_batch_router",
     "debit_router",
     "dispute_router",
