@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -62,7 +63,7 @@ def test_what_is_declined_is_a_card_error_and_may_be_tried_again(shop: Shop) -> 
         api.payment_intents.confirm(
             made.id, {"payment_method": "pm_card_chargeDeclinedInsufficientFunds"}
         )
-    error = declined.value
+    error: Any = declined.value
     assert (error.http_status, error.code) == (402, "card_declined")
     assert error.error.decline_code == "insufficient_funds"
     assert error.error.payment_intent.id == made.id
@@ -90,7 +91,8 @@ def test_a_declined_answer_is_replayed_as_it_was(shop: Shop) -> None:
     for _ in range(2):
         with pytest.raises(stripe.CardError) as declined:
             shop.client().v1.payment_intents.create(params, {"idempotency_key": "declined"})
-        ids.add(declined.value.error.payment_intent.id)
+        error: Any = declined.value.error
+        ids.add(error.payment_intent.id)
     assert len(ids) == 1
 
 
@@ -137,7 +139,7 @@ def test_case_88_another_merchants_objects_are_not_found(shop: Shop) -> None:
     mine = shop.paid()
     other = shop.client(key=shop.other_key).v1
     customer = shop.client().v1.customers.create({"name": "Ann"})
-    for ask in (
+    asks: list[Callable[[], Any]] = [
         lambda: other.payment_intents.retrieve(mine.id),
         lambda: other.payment_intents.cancel(mine.id),
         lambda: other.payment_intents.update(mine.id, {"description": "x"}),
@@ -147,7 +149,8 @@ def test_case_88_another_merchants_objects_are_not_found(shop: Shop) -> None:
         lambda: other.payment_methods.retrieve(mine.payment_method),
         lambda: other.payment_intents.list({"starting_after": mine.id}),
         lambda: other.balance_transactions.retrieve(f"txn_ch{mine.latest_charge[3:]}"),
-    ):
+    ]
+    for ask in asks:
         with pytest.raises(stripe.InvalidRequestError) as refused:
             ask()
         assert refused.value.code == "resource_missing"
@@ -468,3 +471,21 @@ def test_staff_names_the_merchant_for_whom_it_asks(shop: Shop) -> None:
 
 def _lost(request: PayRequest) -> Finding:
     return Finding(said=Said.UNKNOWN, why="timeout")
+
+
+def test_many_payments_at_once_wait_for_no_connection(shop: Shop) -> None:
+    """A request holds its key without a connection of its own: forty threads have twenty."""
+    before = shop.orders()
+    body = "amount=700&currency=cny&confirm=true&payment_method=pm_card_visa"
+    with httpx.Client(base_url=shop.url, timeout=60) as http, ThreadPoolExecutor(40) as pool:
+
+        def pay(n: int) -> int:
+            headers = {
+                "Authorization": f"Bearer {shop.key}",
+                "Idempotency-Key": f"many-{n}",
+                "Content-Type": "application/x-www-form-urlencoded",
+            }
+            return http.post("/v1/payment_intents", content=body, headers=headers).status_code
+
+        assert set(pool.map(pay, range(80))) == {200}
+    assert shop.orders() == before + 80

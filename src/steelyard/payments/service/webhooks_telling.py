@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from steelyard.payments.model.webhooks import TOLD, Event, snapshot_of
 from steelyard.payments.service import clearing_facts, facts, merchants_facts, refunds_facts
 from steelyard.payments.store import deliveries as table
 from steelyard.payments.store.deliveries import NewEvent
+from steelyard.payments.store.stripe_lists import metadata_of
 
 __all__ = ["DECLARED", "tell", "tellers"]
 
@@ -42,11 +44,19 @@ def tell(unit: UnitOfWork, heard: Sequence[Heard]) -> None:
         return
     objects = {_object(one, fact) for one, fact in wanted}
     last = table.last_sequences(unit.connection, sorted(objects))
+    kept = metadata_of(
+        unit.connection, [UUID(fact["payment"]) for _, fact in wanted if "payment" in fact]
+    )
     fresh = []
     for one, fact in wanted:
         object = _object(one, fact)
         last[object] = last.get(object, 0) + 1
-        fresh.append(NewEvent(one.stored.sequence, _event(unit, one, fact, last[object])))
+        event = _event(unit, one, fact, last[object])
+        if fact.get("payment") in kept:
+            # What the merchant keeps with a payment is his own word for what he sold.
+            shown = {**event.snapshot, "metadata": kept[fact["payment"]]}
+            event = replace(event, snapshot=shown)
+        fresh.append(NewEvent(one.stored.sequence, event))
     table.insert_events(unit.connection, fresh)
     table.spread(unit.connection, [new.fact for new in fresh], now=unit.now, wall_at=unit.wall_at)
 

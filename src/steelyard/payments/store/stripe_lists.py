@@ -145,3 +145,16 @@ def attempts_of(connection: sa.Connection, orders: Sequence[UUID]) -> dict[UUID,
     for row in rows:
         found.setdefault(row.order_id, []).append(row.id)
     return found
+
+
+def metadata_of(connection: sa.Connection, orders: Sequence[UUID]) -> dict[str, dict[str, str]]:
+    """Return what merchants keep with payments, by id; those with nothing are left out."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT o.id, coalesce(n.metadata, o.metadata) AS metadata FROM payments.order o"
+            " LEFT JOIN payments.facade_note n ON n.about = 'pi_' || replace(o.id::text, '-', '')"
+            " WHERE o.id = ANY(:ids) AND coalesce(n.metadata, o.metadata) <> '{}'::jsonb"
+        ),
+        {"ids": list(set(orders))},
+    )
+    return {str(row.id): dict(row.metadata) for row in rows}

@@ -241,11 +241,11 @@ def _instant(at: int | None, micros: int = 0) -> datetime | None:
 def _expand(reader: stripe_reading.Reader, node: Any, path: list[str], whole: str) -> None:
     """Put objects where their ids stand."""
     step, rest = path[0], path[1:]
-    if not isinstance(node, dict) or step not in node:
+    below = node.get(step, 0) if isinstance(node, dict) else 0
+    if isinstance(below, (int, float)):
         raise stripe_refusals.FacadeParameterIsWrong(
             param="expand", what=f"this property cannot be expanded: {whole[:80]}"
         )
-    below = node[step]
     if isinstance(below, list):
         for item in below:
             if rest:
