@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from threading import Lock
 from typing import Final
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
@@ -32,8 +33,9 @@ __all__ = [
 
 CAUSE: Final = "rule.payment_accounts@1"
 _ASSETS: Final = ("in_transit/", accounts.SETTLEMENT, "shortage")
-_KNOWN: dict[tuple[str, str], None] = {}
-_BOOKS: dict[tuple[str, Mode], Institution] = {}
+_KNOWN: WeakKeyDictionary[sa.Engine, set[str]] = WeakKeyDictionary()
+"""Accounts seen open, `book/code`, by database."""
+_BOOKS: WeakKeyDictionary[sa.Engine, dict[Mode, Institution]] = WeakKeyDictionary()
 _LOCK: Final = Lock()
 _MOST_KNOWN: Final = 50_000
 
@@ -104,10 +106,10 @@ def read_known(connection: sa.Connection, mode: Mode) -> Institution:
     --------
     institution_is_not_open
     """
-    key = (str(connection.engine.url), mode)
-    known = _BOOKS.get(key)
+    books = _BOOKS.setdefault(connection.engine, {})
+    known = books.get(mode)
     if known is None:
-        known = _BOOKS[key] = table.read(connection, mode)
+        known = books[mode] = table.read(connection, mode)
     return known
 
 
@@ -125,20 +127,21 @@ def have_accounts(unit: UnitOfWork, book: str, wanted: Iterable[tuple[str, str]]
     ----------
     wanted : code and currency of each, the codes as `model.accounts` makes them
     """
-    store = str(unit.connection.engine.url)
-    missing = [pair for pair in dict.fromkeys(wanted) if (store, f"{book}/{pair[0]}") not in _KNOWN]
+    engine = unit.connection.engine
+    known: set[str] = _KNOWN.get(engine) or set()
+    missing = [pair for pair in dict.fromkeys(wanted) if f"{book}/{pair[0]}" not in known]
     if not missing:
         return
     open_accounts(unit, book, [_account(code, currency) for code, currency in missing], cause=CAUSE)
-    unit.after_commit(lambda: _note(store, book, missing))
+    unit.after_commit(lambda: _note(engine, [f"{book}/{code}" for code, _ in missing]))
 
 
-def _note(store: str, book: str, opened: list[tuple[str, str]]) -> None:
+def _note(engine: sa.Engine, opened: list[str]) -> None:
     with _LOCK:
-        if len(_KNOWN) > _MOST_KNOWN:
-            _KNOWN.clear()
-        for code, _ in opened:
-            _KNOWN[store, f"{book}/{code}"] = None
+        known = _KNOWN.setdefault(engine, set())
+        if len(known) > _MOST_KNOWN:
+            known.clear()
+        known.update(opened)
 
 
 def _account(code: str, currency: str) -> NewAccount:
