@@ -173,13 +173,14 @@ class Payments(RuleBasedStateMachine):
     @rule(which=WHICH, part=SHARE, mood=GIVES, waits=st.booleans())
     def refunds(self, which: int, part: int, mood: str, waits: bool) -> None:
         order = pick(self.world.orders, which)
-        amount = None if part == 8 else part * 1_000
+        amount = None if part == 8 else self.world.part_of(order, part)
         self.world.refund(order, amount, mood, waits=waits)
 
     @rule(which=WHICH, parts=st.tuples(SHARE, SHARE), mood=GIVES)
     def refunds_twice_at_once(self, which: int, parts: tuple[int, int], mood: str) -> None:
         order = pick(self.world.orders, which)
-        self.world.refund_twice_at_once(order, (parts[0] * 1_250, parts[1] * 1_250), mood)
+        first, second = (self.world.part_of(order, part) for part in parts)
+        self.world.refund_twice_at_once(order, (first, second), mood)
 
     @precondition(lambda self: self.world.refunds)
     @rule(
@@ -213,7 +214,7 @@ class Payments(RuleBasedStateMachine):
     @rule(which=WHICH, part=SHARE, is_inquiry=st.booleans())
     def disputes(self, which: int, part: int, is_inquiry: bool) -> None:
         order = pick(self.world.orders, which)
-        self.world.dispute(order, part * 1_250, is_inquiry=is_inquiry)
+        self.world.dispute(order, self.world.part_of(order, part), is_inquiry=is_inquiry)
 
     @precondition(lambda self: self.world.disputes)
     @rule(which=WHICH, word=st.sampled_from(list(DisputeWord)))

@@ -139,7 +139,7 @@ class TrueBank:
         pairs = list(zip(days, self.movements, strict=True))
         opening = sum(one.amount_minor for day, one in pairs if day < on)
         lines = [one for day, one in pairs if day == on]
-        self.told |= {(one.our_number, one.kind) for one in lines}
+        self.told |= {(one.our_number, one.kind) for one in lines if one.our_number}
         closing = opening + sum(one.amount_minor for one in lines)
         self.told_movements |= {no for no, (day, _) in enumerate(pairs) if day <= on}
         out = io.StringIO()

@@ -28,6 +28,7 @@ _TABLES = {
     "paid": "SELECT id, kind, state, amount_minor FROM payments.payout",
     "fee": "SELECT merchant, sum(fee_minor)::bigint AS fee_minor FROM payments.clearing_line"
     " GROUP BY merchant",
+    "own": "SELECT amount_minor FROM payments.custody_booking WHERE about = 'own'",
     "unclaimed": "SELECT amount_minor FROM payments.custody_booking WHERE as_what = 'unclaimed'",
 }
 _ALL = sa.text(

@@ -115,18 +115,18 @@ class TrueChannel:
         return taken - given - sum(self.taken_back.values()) - self.paid_in_minor
 
     @property
-    def unknown_minor(self) -> int:
-        """By how much it owes more than it ever told: what nobody can have booked."""
-        hidden = 0
+    def unknown(self) -> dict[str, int]:
+        """By number, what it has more than it ever told: what nobody can have booked."""
+        hidden: dict[str, int] = {}
         for number, charge in self.charges.items():
             if charge.currency == CNY:
                 there = charge.amount_minor if charge.state == "taken" else 0
-                hidden += there - (charge.amount_minor if number in self.told else 0)
+                hidden[number] = there - (charge.amount_minor if number in self.told else 0)
         for number, give in self.gives.items():
             gone = give.amount_minor if give.state == "given" else 0
             is_told = number in self.told and number not in self.told_back
-            hidden -= gone - (give.amount_minor if is_told else 0)
-        return hidden
+            hidden[number] = (give.amount_minor if is_told else 0) - gone
+        return {number: minor for number, minor in hidden.items() if minor}
 
     def mood(self, verb: str, usual: str) -> str:
         self.calls[verb] += 1

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from steelyard.base.http import BodyIn, NotEntitled, Read, Write, reading, writing
 from steelyard.base.http import refusals as refused_by
-from steelyard.payments import clearing, day, institution, invoices, payouts_payees
+from steelyard.payments import clearing, day, exports, institution, invoices, payouts_payees
 from steelyard.payments.http.wire import Code, merchant_for, merchant_of
 
 router = APIRouter(prefix="/v1/payments", tags=["payments"])
@@ -179,7 +179,7 @@ def list_totals(
 @router.get(
     "/fee-invoices/{month}",
     response_class=Response,
-    responses=refused_by(invoices.MonthIsMalformed),
+    responses=refused_by(invoices.MonthIsMalformed, exports.ExportIsTooLong),
 )
 def fee_invoice(
     read: Reads,
@@ -191,6 +191,13 @@ def fee_invoice(
     whose = merchant_for(read, merchant)
     with read.database.reading() as connection:
         made = invoices.invoice(connection, whose, mode, month)
+    exports.note(
+        read.database,
+        what=f"fee_invoice {month}",
+        subject=f"party:{whose}",
+        rows=len(made.lines),
+        actor=read.caller.actor,
+    )
     return Response(invoices.to_csv(made), media_type="text/csv")
 
 
