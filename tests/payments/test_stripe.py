@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,9 +14,11 @@ import httpx
 import pytest
 import stripe
 
+from steelyard.base import Environment
 from steelyard.base.postgres import Address
 from steelyard.payments.model import accounts
 from steelyard.payments.model.channel import Finding, PayRequest, Said
+from steelyard.payments.model.orders import Mode
 from tests.payments.stripe_shop import Dropping, Shop, issue, open_stripe_shop
 from tests.payments.till import balance, sum_of_postings
 
@@ -489,3 +492,63 @@ def test_many_payments_at_once_wait_for_no_connection(shop: Shop) -> None:
 
         assert set(pool.map(pay, range(80))) == {200}
     assert shop.orders() == before + 80
+
+
+def test_a_fault_after_the_charge_leaves_one_payment(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client sends its key again after a 500; what was begun is found, and asked about."""
+    pay, faults = shop.platform.paying.pay, iter([RuntimeError("the process dies here")])
+
+    def dying(*given: Any, **named: Any) -> Any:
+        done = pay(*given, **named)
+        for fault in faults:
+            raise fault
+        return done
+
+    monkeypatch.setattr(shop.platform.paying, "pay", dying)
+    before, asked = shop.orders(), len(shop.channel.verbs())
+    assert shop.paid(1_100).status == "succeeded"
+    assert shop.orders() == before + 1
+    assert shop.channel.verbs()[asked:] == ["pay"]
+
+
+def test_a_payment_that_is_refused_leaves_nothing_behind(shop: Shop) -> None:
+    before = shop.orders()
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        shop.client().v1.payment_intents.create({"amount": 5, "currency": "cny", "confirm": True})
+    assert refused.value.param == "payment_method"
+    with httpx.Client(base_url=shop.url, auth=(shop.key, "")) as http:
+        answer = http.post("/v1/payment_intents", content=b"amount=5&currency=cny&description=\xff")
+        assert answer.json()["error"]["param"] == "body"
+    assert shop.orders() == before
+
+
+def test_a_sandbox_has_payments_of_its_own(shop: Shop) -> None:
+    app = shop.agency.app(shop.merchant, Mode.SANDBOX).id
+    sandbox = shop.client(key=issue(shop.agency, app)).v1
+    live = shop.paid()
+    with pytest.raises(stripe.InvalidRequestError):
+        sandbox.payment_intents.retrieve(live.id)
+    made = sandbox.payment_intents.create({"amount": 5, "currency": "cny"})
+    assert not made.livemode
+    with pytest.raises(stripe.InvalidRequestError):
+        shop.client().v1.payment_intents.retrieve(made.id)
+    assert [one.id for one in sandbox.payment_intents.list().data] == [made.id]
+
+
+def test_card_numbers_are_not_taken_where_money_is_real(shop: Shop) -> None:
+    settings = replace(shop.platform.settings, environment=Environment.PRODUCTION)
+    card = {"number": NUMBER, "exp_month": 5, "exp_year": 2030}
+    before, shop.platform.settings = shop.platform.settings, settings
+    try:
+        asks: list[Callable[[], Any]] = [
+            lambda: shop.client().v1.payment_methods.create({"type": "card", "card": card}),
+            shop.paid,
+        ]
+        for ask in asks:
+            with pytest.raises(stripe.InvalidRequestError) as refused:
+                ask()
+            assert refused.value.code == "card_numbers_are_not_taken"
+    finally:
+        shop.platform.settings = before

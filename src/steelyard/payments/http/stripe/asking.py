@@ -282,7 +282,7 @@ def asking(verb: str) -> Any:
         platform = platform_of(request)
         caller = platform.verifier.verify(_with_bearer(request), body)
         caller.require(verb)
-        form = body.decode(errors="replace")
+        form = _text_of(body)
         tree = stripe_forms.read_form("&".join(filter(None, (request.url.query, form))))
         params = stripe_forms.Params(tree)
         expand = params.texts("expand") or ()
@@ -305,6 +305,15 @@ def asking(verb: str) -> Any:
         )
 
     return Depends(dependency)
+
+
+def _text_of(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise stripe_refusals.FacadeParameterIsWrong(
+            param="body", what="it is not of UTF-8"
+        ) from None
 
 
 def _with_bearer(request: Request) -> Request:

@@ -106,6 +106,8 @@ def create_intent(ask: Pays) -> Response:
         method = find(desk)
         if method is not None:
             stripe_payments.choose(desk, made, method, ask.id("attempt") if is_confirmed else None)
+        elif is_confirmed:
+            raise params.wrong("payment_method", "it is missing")
         return made, method
 
     def work() -> None:
