@@ -57,6 +57,7 @@ LOADED = (
     payments.refunds,
     payments.disputes,
     payments.limits,
+    payments.monitoring,
     payments.recon,
     payments.debits_facts,
     payments.batches,
@@ -95,6 +96,8 @@ JOBS = (
     payments.day_upkeep.settle_merchants,
     payments.day_upkeep.poll_payouts,
     payments.day_upkeep.tie_out_reserve,
+    payments.monitoring.watch_merchants,
+    payments.monitoring.glance_at_merchants,
     payments.debits_upkeep.move_debits,
     payments.debits_upkeep.move_debit_batches,
     payments.debits_upkeep.make_bank_files,
@@ -144,6 +147,7 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.payments.http import cashier_router as of_cashier
     from steelyard.payments.http import channel_router as of_channels
     from steelyard.payments.http import clearing_router as of_clearing
+    from steelyard.payments.http import code_router as of_codes
     from steelyard.payments.http import corporate_router as of_corporate
     from steelyard.payments.http import debit_batch_router as of_debit_batches
     from steelyard.payments.http import debit_router as of_debits
@@ -152,6 +156,7 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.payments.http import limit_router as of_limits
     from steelyard.payments.http import mandate_router as of_mandates
     from steelyard.payments.http import merchant_router as of_merchants
+    from steelyard.payments.http import monitoring_router as of_monitoring
     from steelyard.payments.http import notice_router as of_channel_notices
     from steelyard.payments.http import order_router as of_orders
     from steelyard.payments.http import recon_router as of_recon
@@ -197,12 +202,14 @@ def routers() -> tuple[APIRouter, ...]:
         of_clearing,
         of_settlements,
         of_tie_outs,
+        of_codes,
         of_corporate,
         of_bindings,
         of_cashier,
         of_captures,
         of_limits,
         of_payment_reports,
+        of_monitoring,
         of_loans,
         of_day_close,
         of_originations,

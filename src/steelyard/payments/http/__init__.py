@@ -7,6 +7,7 @@ from steelyard.payments.http.capturing import router as capture_router
 from steelyard.payments.http.cashier import router as cashier_router
 from steelyard.payments.http.channel_life import router as channel_router
 from steelyard.payments.http.clearing import router as clearing_router
+from steelyard.payments.http.codes import router as code_router
 from steelyard.payments.http.corporate import router as corporate_router
 from steelyard.payments.http.debits import router as debit_router
 from steelyard.payments.http.disputes import router as dispute_router
@@ -14,6 +15,7 @@ from steelyard.payments.http.fees import router as fee_router
 from steelyard.payments.http.limits import router as limit_router
 from steelyard.payments.http.mandates import router as mandate_router
 from steelyard.payments.http.merchants import router as merchant_router
+from steelyard.payments.http.monitoring import router as monitoring_router
 from steelyard.payments.http.notices import router as notice_router
 from steelyard.payments.http.orders import router as order_router
 from steelyard.payments.http.recon import router as recon_router
@@ -33,6 +35,7 @@ __all__ = [
     "cashier_router",
     "channel_router",
     "clearing_router",
+    "code_router",
     "corporate_router",
     "debit_batch_router",
     "debit_router",
@@ -41,6 +44,7 @@ __all__ = [
     "limit_router",
     "mandate_router",
     "merchant_router",
+    "monitoring_router",
     "notice_router",
     "order_router",
     "recon_router",
