@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
 from steelyard.base import Database
 from steelyard.base.http import Caller
+from steelyard.cli import payments_batch
 from steelyard.kernel import SteppingClock
 from steelyard.parties import approvals
 from steelyard.payments.model import accounts
@@ -536,3 +540,15 @@ def test_control_totals_say_what_differs() -> None:
     assert "rows 3" in totals_differ(head, 3, 500, 0)
     assert "not known" in totals_differ(head, 2, 400, 1)
     assert "a 100th" in totals_differ(head, 2, 5, 0)
+
+
+def test_the_command_line_checks_a_file(tmp_path: Path) -> None:
+    rows: list[Line] = [(f"B-{n}", "M-1", "1.00", str(TODAY), f"{n}") for n in range(3)]
+    good, wrong = tmp_path / "good.csv", tmp_path / "wrong.csv"
+    good.write_bytes(a_file(rows))
+    wrong.write_bytes(a_file([*rows, rows[0]]))
+    runner = CliRunner()
+    assert runner.invoke(payments_batch.app, ["check", str(good)]).exit_code == 0
+    refused = runner.invoke(payments_batch.app, ["check", str(wrong), "--json"])
+    assert refused.exit_code == 1
+    assert [one["code"] for one in json.loads(refused.stdout)["errors"]] == ["debit_no_repeated"]

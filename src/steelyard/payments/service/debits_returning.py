@@ -30,6 +30,8 @@ from steelyard.payments.store import orders as orders_table
 
 _CLAIMED_FOR: Final = timedelta(days=400)
 """Over 13 months: how long a bank that takes files is looked at for returns."""
+_NO_REASON: Final = "MS03"
+"""What a bank says that says no reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +140,14 @@ def _look(
     for one in debits:
         query = Query(number=one.attempt.hex, reference=one.reference, sent_at=one.sent_at)
         finding = asked.query(query)
-        if finding.said is not Said.CLOSED or finding.code is None or finding.code not in CODES:
+        if finding.said is not Said.CLOSED:
             continue
-        back = Return(
-            one.debit, finding.code, finding.reference or f"return-{one.attempt.hex}", "query"
-        )
+        if one.is_refunded and finding.code not in CODES:
+            # What we gave back ourselves is closed as well.
+            continue
+        code = finding.code or _NO_REASON
+        number = finding.reference or f"return-{one.attempt.hex}"
+        back = Return(one.debit, code, number, "query")
         database.transact(lambda unit, b=back: give_back(unit, b), actor=actor)  # type: ignore[misc]
         found += 1
     return found

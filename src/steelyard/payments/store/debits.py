@@ -194,13 +194,15 @@ class PaidDebit(NamedTuple):
     attempt: UUID
     reference: str | None
     sent_at: datetime
+    is_refunded: bool
 
 
 def paid_by_channel(connection: sa.Connection, since: datetime) -> dict[str, list[PaidDebit]]:
     """Return debits that went through since an instant, by channel, the oldest first."""
     rows = connection.execute(
         sa.text(
-            "SELECT a.channel, d.id AS debit, a.id AS attempt, a.reference, a.sent_at"
+            "SELECT a.channel, d.id AS debit, a.id AS attempt, a.reference, a.sent_at,"
+            " o.refunded_minor + o.refund_reserved_minor > 0 AS is_refunded"
             " FROM payments.debit d JOIN payments.order o ON o.id = d.order_id"
             " JOIN payments.attempt a ON a.id = o.paid_by"
             " WHERE d.state = 'succeeded' AND d.sent_at >= :since ORDER BY d.sent_at, d.id"
@@ -209,7 +211,8 @@ def paid_by_channel(connection: sa.Connection, since: datetime) -> dict[str, lis
     )
     found: dict[str, list[PaidDebit]] = {}
     for row in rows:
-        one = PaidDebit(row.debit, row.attempt, row.reference, row.sent_at.astimezone(UTC))
+        sent_at = row.sent_at.astimezone(UTC)
+        one = PaidDebit(row.debit, row.attempt, row.reference, sent_at, row.is_refunded)
         found.setdefault(row.channel, []).append(one)
     return found
 
