@@ -59,7 +59,12 @@ def test_a_small_payment_by_token_needs_no_code(counter: Counter) -> None:
     done = counter.pay_by(counter.order(amount_minor=100_000), one.token)
     assert done.order.state is orders.OrderState.SUCCEEDED
     sent = counter.desk.channel.sent[done.attempt.number]
-    assert (sent.instrument, sent.details["card_token"]) == (one.token, one.card_token)
+    assert (sent.instrument, sent.details["card_token"]) == (one.reference, one.card_token)
+    # Whoever sees the order, or a fact about it, has nothing that he could pay with.
+    assert one.token not in repr(counter.read(done.order))
+    for stolen in (one.reference, one.id.hex):
+        with pytest.raises(bindings.BindingIsUnknown):
+            counter.pay_by(counter.order(), stolen)
 
 
 def test_a_large_payment_by_token_waits_for_a_code(counter: Counter) -> None:

@@ -19,6 +19,8 @@ from steelyard.payments.model.bindings_refusals import (
 )
 
 TOKEN_BEGINS: Final = "qp_"
+REFERENCE_BEGINS: Final = "card:"
+"""What orders, facts and merchants see of a card: it names it, and nothing is paid by it."""
 MOST_A_DAY: Final = 10
 """Cards that one customer may try within a day: nobody tests stolen ones here."""
 CODE_FREE_MINOR: Final = {"CNY": 100_000}
@@ -145,6 +147,11 @@ class Binding:
     bound_at: datetime | None = None
     ended_at: datetime | None = None
 
+    @property
+    def reference(self) -> str:
+        """What is written down of the card with a payment; the token is not."""
+        return f"{REFERENCE_BEGINS}{self.id.hex}"
+
 
 def is_card_number(text: str) -> bool:
     """Whether a text has the form of a card number: 12 to 19 digits and their check digit.
@@ -166,8 +173,22 @@ def is_card_number(text: str) -> bool:
 
 
 def is_ours(instrument: str | None) -> bool:
-    """Whether what is paid with is a token of a card that is bound here."""
-    return instrument is not None and instrument.startswith(TOKEN_BEGINS)
+    """Whether what is paid with is said to be a card that is bound here."""
+    return instrument is not None and instrument.startswith((TOKEN_BEGINS, REFERENCE_BEGINS))
+
+
+def binding_of(reference: str | None) -> UUID | None:
+    """Return the id of the bound card that a payment was written down with.
+
+    Examples
+    --------
+    >>> binding_of("card:" + "0" * 31 + "7"), binding_of("card:x"), binding_of(None)
+    (UUID('00000000-0000-0000-0000-000000000007'), None, None)
+    """
+    begins, _, text = (reference or "").partition(":")
+    if f"{begins}:" != REFERENCE_BEGINS or re.fullmatch(r"[0-9a-f]{32}", text) is None:
+        return None
+    return UUID(text)
 
 
 def needs_code(amount_minor: int, currency: str) -> bool:

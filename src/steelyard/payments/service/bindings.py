@@ -278,7 +278,8 @@ def pay_by_token(
     return replace(
         how,
         method=Method.QUICK_PAY,
-        payer=payer,
+        # The token is as good as the card: what is written down is its name only.
+        payer=replace(payer, instrument=found.reference),
         details={**how.details, "card_token": found.card_token, "bank": found.bank},
         waits_for="proof" if wants else how.waits_for,
     )

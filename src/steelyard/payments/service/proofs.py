@@ -20,6 +20,7 @@ from steelyard.base.crypto import Keyring
 from steelyard.kernel import Refusal
 from steelyard.parties import PersonalField, personal, phone_sign_in
 from steelyard.payments.model.attempts import Attempt, AttemptState, Source
+from steelyard.payments.model.bindings import binding_of
 from steelyard.payments.model.channel import Decline, Finding, Said
 from steelyard.payments.model.channel_calendar import closed_between
 from steelyard.payments.model.orders import Order
@@ -193,9 +194,8 @@ def _waiting(connection: sa.Connection, attempt_id: UUID, waits: str) -> tuple[O
 def _phone_of(till: Till, unit: UnitOfWork, attempt_id: UUID) -> str:
     order, attempt = _waiting(unit.connection, attempt_id, _WAITS)
     keyring = till.codes.keyring
-    bound = None
-    if attempt.instrument is not None:
-        bound = bindings_table.find_token(unit.connection, attempt.instrument)
+    card = binding_of(attempt.instrument)
+    bound = None if card is None else bindings_table.find(unit.connection, card)
     if bound is not None:
         return keyring.unseal(unit.connection, bound.phone, context=PHONE_CONTEXT)
     customer = order.payer.customer
