@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from steelyard.credit import catalogue, origination
 from steelyard.decisions import policies
 from steelyard.kernel import Refusal, RefusalKind
 from steelyard.parties import RequestSigner, first_run, roles
-from steelyard.simulation import OPENS_ON, Plan, outside, play_history
+from steelyard.simulation import OPENS_ON, Plan, custody, outside, play_history
 from steelyard.web.platform import open_database, open_database_server
 
 _PORTS_TRIED = 50
@@ -34,6 +36,8 @@ _START_SECONDS = 60.0
 _WATCH_SECONDS = 2.0
 ADDRESS = "address"
 """Name of the file in the home that says where the platform answers."""
+RUNNING = "running.json"
+"""Name of the file in the home that says who was started beside it, for our eyes only."""
 _TRIM_SECONDS = 3600.0
 _BEFORE_THE_TOWN = datetime.fromisoformat(f"{OPENS_ON}T00:00Z") - timedelta(days=1)
 
@@ -52,6 +56,30 @@ class ServerDidNotStart(Refusal):
     kind = RefusalKind.UNAVAILABLE
     en = "The server did not answer within {seconds} s; the lines above say why."
     zh = "服务在 {seconds} 秒内没有响应，原因见上方输出。"
+
+
+class Running(msgspec.Struct, frozen=True):
+    """What a running platform started beside itself, and another command may use.
+
+    Attributes
+    ----------
+    custodian : address of the simulated custodian; custodian_secret : shared with it
+    """
+
+    custodian: str
+    custodian_secret: str
+
+
+def settings_of_running(settings: Settings) -> Settings:
+    """Return the settings with what the platform of this home started where nobody named it."""
+    file = settings.home / RUNNING
+    if settings.custodian is not None or settings.in_production or not file.exists():
+        return settings
+    try:
+        found = msgspec.json.decode(file.read_bytes(), type=Running)
+    except msgspec.MsgspecError:
+        return settings
+    return replace(settings, custodian=found.custodian, custodian_secret=found.custodian_secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +107,8 @@ def run(wishes: Wishes) -> None:
     with contextlib.suppress(Stopped), ExitStack() as stack:
         supervisor = Supervisor(lambda line: out.print(f"[yellow]![/yellow] {escape(line)}"))
         supervisor.heed_signals()
+        (settings.home / RUNNING).unlink(missing_ok=True)
+        stack.callback((settings.home / RUNNING).unlink, missing_ok=True)
         urls = stack.enter_context(open_database_server(settings))
         _prepare(settings, urls.application, urls.owner, town=wishes.town)
         people = None if settings.in_production else _first_run(settings)
@@ -210,7 +240,7 @@ def _let_the_town_live(
 
         play_history(client, plan, days=wishes.history, progress=told)
     _tell(f"{wishes.history} days of history", began)
-    arguments = (
+    arguments: tuple[str, ...] = (
         "--url",
         address,
         "--key-file",
@@ -225,7 +255,11 @@ def _let_the_town_live(
         str(2 * wishes.customers),
     )
     channels = _connect_channels(supervisor, settings)
-    supervisor.start(Child("town", "steelyard.simulation", (*arguments, "--channels", channels)))
+    arguments = (*arguments, "--channels", channels)
+    custodian = _connect_custodian(supervisor, settings)
+    if custodian is not None:
+        arguments = (*arguments, "--custodian", custodian)
+    supervisor.start(Child("town", "steelyard.simulation", arguments))
     _tell(f"town of {wishes.customers} customers, at {wishes.speed:g} times our speed", began)
 
 
@@ -250,6 +284,32 @@ def _connect_channels(supervisor: Supervisor, settings: Settings) -> str:
     with open_database(settings) as database:
         given = msgspec.json.decode(credentials.read_bytes())
         outside.connect(database, Keyring.open(settings), given)
+    return address
+
+
+def _connect_custodian(supervisor: Supervisor, settings: Settings) -> str | None:
+    """Have the town's reserve lie at the simulated custodian, and return its address.
+
+    Returns
+    -------
+    str or None
+        None where somebody named a real one: nobody pays in there but real people.
+
+    Refusals
+    --------
+    server_did_not_start
+    """
+    if settings.custodian is not None:
+        return None
+    address = settings_of_running(settings).custodian
+    assert address is not None, "it was started with the jobs"
+    _wait_until_it_answers(supervisor, address, "/health")
+
+    def tell(path: str, body: Mapping[str, object]) -> None:
+        httpx.post(f"{address}{path}", json=body, trust_env=False).raise_for_status()
+
+    with open_database(settings) as database:
+        custody.open_reserve(database, tell)
     return address
 
 
@@ -330,6 +390,32 @@ def _start_outside(supervisor: Supervisor, settings: Settings, environment: dict
             name, f"steelyard.credit.providers.simulated_{module}", arguments, is_quiet=True
         )
         supervisor.start(child)
+    if settings.custodian is None and not settings.in_production:
+        _start_custodian(supervisor, settings, environment)
+
+
+def _start_custodian(
+    supervisor: Supervisor, settings: Settings, environment: dict[str, str]
+) -> None:
+    """Start the simulated custodian; the secret is of this run, and read by nobody else."""
+    port, secret = _free_port(settings.host), secrets.token_hex(32)
+    known = Running(f"http://{settings.host}:{port}", secret)
+    environment["STEELYARD_CUSTODIAN"] = known.custodian
+    environment["STEELYARD_CUSTODIAN_SECRET"] = secret
+    write_private(settings.home / RUNNING, msgspec.json.encode(known))
+    arguments = (
+        *("--host", settings.host, "--port", str(port)),
+        *("--store", str(settings.home / "custodian.sqlite")),
+    )
+    supervisor.start(
+        Child(
+            "custodian",
+            "steelyard.simulation.custodian",
+            arguments,
+            environment={"STEELYARD_CUSTODIAN_SECRET": secret},
+            is_quiet=True,
+        )
+    )
 
 
 def _free_port(host: str) -> int:

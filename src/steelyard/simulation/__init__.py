@@ -1,7 +1,7 @@
 """The town: customers, merchants and fraudsters living through the doors, out of one seed.
 
 The model is pure; `town`, `cards`, `reports`, `borrowing`,
-`lending`, `paydays` and `report` are its
+`lending`, `outside`, `custody`, `paydays` and `report` are its
 use cases inside the platform; `play_history`, `live` and `attack` its life outside, as a client of
 the HTTP interface.
 """
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from steelyard.simulation.service import (
         borrowing,
         cards,
+        custody,
         lending,
         outside,
         paydays,
@@ -50,6 +51,7 @@ __all__ = [
     "attack",
     "borrowing",
     "cards",
+    "custody",
     "day",
     "digest",
     "facts",
@@ -70,6 +72,7 @@ _GROUPS = {
     "attack": "life.attack",
     "borrowing": "service.borrowing",
     "cards": "service.cards",
+    "custody": "service.custody",
     "lending": "service.lending",
     "outside": "service.outside",
     "paydays": "service.paydays",

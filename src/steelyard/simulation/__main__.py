@@ -19,6 +19,7 @@ from steelyard.base.lifeline import stop_with_parent
 from steelyard.base.telemetry import configure_logs
 from steelyard.parties import RequestSigner
 from steelyard.simulation.life import Pace, Stopped, TownClient, live, play_history
+from steelyard.simulation.life.custody import Custody
 from steelyard.simulation.life.outside import Outside
 from steelyard.simulation.model import OPENS_ON, Plan
 
@@ -35,6 +36,7 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--opens-on", type=date.fromisoformat, default=OPENS_ON)
     arguments.add_argument("--channels", help="address of the simulated channels; none: no channel")
+    arguments.add_argument("--custodian", help="address of the simulated custodian; none: none")
     arguments.add_argument("--disk-limit-mb", type=int, default=2_000)
     chosen = arguments.parse_args()
     # The town can be stopped anywhere, also while it waits for an answer: what it was about to do
@@ -53,8 +55,12 @@ def main() -> None:
             play_history(client, plan, days=chosen.history)
             gc.collect()
             gc.freeze()
-            with httpx.Client(base_url=chosen.channels or "", trust_env=False) as channels:
-                outside = Outside(channels, plan.seed) if chosen.channels else None
+            with (
+                httpx.Client(base_url=chosen.channels or "", trust_env=False) as channels,
+                httpx.Client(base_url=chosen.custodian or "", trust_env=False) as bank,
+            ):
+                custody = Custody(bank, channels) if chosen.custodian else None
+                outside = Outside(channels, plan.seed, custody) if chosen.channels else None
                 live(client, plan, speed=chosen.speed, stop=stop, pace=pace, outside=outside)
         except Stopped:
             pass

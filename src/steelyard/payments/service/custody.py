@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from steelyard.base import Database, UnitOfWork
 from steelyard.base.audit import audit
 from steelyard.cases import CaseKind, open_case, registry
-from steelyard.ledger import Leg, Transfer, accepted, entry, post
+from steelyard.ledger import BookReader, Leg, Transfer, accepted, entry, post
 from steelyard.payments.model import accounts
 from steelyard.payments.model.channel import StatementFile
 from steelyard.payments.model.custody import (
@@ -330,9 +330,7 @@ class _Booker:
             self.transfers += sweep_out(self._house, heading, -line.amount_minor)
             self._note(line, "deposit", "own", key)
             return
-        is_channel = line.counterparty.startswith("channel:") and clearing_table.is_channel(
-            self._unit.connection, self._statement.mode, channel
-        )
+        is_channel = line.counterparty.startswith("channel:") and self._owes_us(channel)
         credit = accounts.in_transit(channel, currency) if is_channel else None
         if credit is None or line.kind == LineKind.OTHER.value:
             credit = accounts.unclaimed(currency)
@@ -347,6 +345,14 @@ class _Booker:
         is_known = credit != accounts.unclaimed(currency)
         about = f"channel:{channel}" if is_known else f"line:{line.key}"
         self._note(line, "deposit" if is_known else "unclaimed", about, key)
+
+    def _owes_us(self, channel: str) -> bool:
+        """Whether a channel was ever asked, or our books know it to have money on its way to us."""
+        connection, mode = self._unit.connection, self._statement.mode
+        if clearing_table.is_channel(connection, mode, channel):
+            return True
+        code = accounts.in_transit(channel, self._statement.currency)
+        return code in BookReader(connection, self._house.client_book).balances([code])
 
     def _note(self, line: CustodyLine, as_what: str, about: str, key: UUID | None) -> None:
         table.insert_booking(

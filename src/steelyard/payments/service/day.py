@@ -88,7 +88,8 @@ class Hands:
 
     Attributes
     ----------
-    custodian : None: nothing is paid out, and the reserve cannot be tied out
+    custodian : None, or none of its accounts opened: nothing is paid out, and the reserve cannot be
+        tied out
     trade : what is sold on the day, where the caller brings it about
     """
 
@@ -287,7 +288,7 @@ def settle(
         settlement.How(actor=how.actor, progress=how.progress),
     )
     told: dict[str, object] = {"settlements": made}
-    if hands.custodian is None:
+    if hands.custodian is None or not _accounts(database, mode):
         return {**told, "custodian": "none"}
     paying = payouts.How(actor=how.actor, progress=how.progress)
     try:

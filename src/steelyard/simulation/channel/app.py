@@ -266,6 +266,7 @@ class Simulator:
             ("GET", "/refunds"): lambda: self._shown(request, is_refund=True),
             ("GET", "/plants"): lambda: self._plants(request),
             ("GET", "/clock"): self._clock,
+            ("GET", "/sums"): lambda: self._sums(request),
             ("POST", "/script"): lambda: self._script_in(body),
             ("DELETE", "/script"): self._forget,
             ("POST", "/clock"): lambda: self._set_clock(msgspec.json.decode(body, type=_Time)),
@@ -298,6 +299,20 @@ class Simulator:
     def _plants(self, request: Request) -> Any:
         asked = parse_qs(request.query)
         return self.store.plants(asked["dialect"][0], asked["on"][0])
+
+    def _sums(self, request: Request) -> dict[str, int]:
+        """Return what the statement of a day comes to, by dialect: what is paid in for it."""
+        on = date.fromisoformat(parse_qs(request.query)["on"][0])
+        if not self.desk.is_over(on):
+            raise ValueError("the day is not over")
+        self.desk.pass_time()
+        return {
+            name: sum(
+                (row.amount if row.kind != "refund" else -row.amount) - row.fee
+                for row in self.desk.statement_rows(name, on)
+            )
+            for name in self.dialects
+        }
 
     def _clock(self) -> dict[str, str]:
         return {"now": instant(self.clock.now()).isoformat()}

@@ -168,6 +168,10 @@ def _signed_routes(app: FastAPI, counter: Counter) -> None:
 def _levers(app: FastAPI, counter: Counter) -> None:
     """Add what a simulation moves by hand: script, clock, accounts, what others pay in."""
 
+    @app.get("/health")
+    async def health() -> dict[str, bool]:
+        return {"healthy": True}
+
     @app.post("/script")
     async def add(request: Request) -> dict[str, int]:
         counter.script.rules += [Rule.of(one) for one in await request.json()]
@@ -181,7 +185,7 @@ def _levers(app: FastAPI, counter: Counter) -> None:
     @app.post("/clock")
     async def set_clock(request: Request) -> dict[str, str]:
         told = await request.json()
-        counter.desk.clock.set(
+        counter.desk.set_clock(
             datetime.fromisoformat(told["at"]).timestamp(), float(told.get("speed", 0))
         )
         return {"on": counter.desk.today().isoformat()}

@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS payout (
     number TEXT PRIMARY KEY, account TEXT NOT NULL, amount INTEGER NOT NULL,
     currency TEXT NOT NULL, payee TEXT NOT NULL, holder TEXT NOT NULL, state TEXT NOT NULL,
     pays_at REAL, returns_at REAL, executed_on TEXT, returned_on TEXT, why TEXT);
+CREATE TABLE IF NOT EXISTS told_time (one INTEGER PRIMARY KEY CHECK (one = 1), at REAL NOT NULL);
 """
 
 
@@ -45,6 +46,15 @@ class Desk:
         self._store = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._store.row_factory = sqlite3.Row
         self._store.executescript(_SCHEMA)
+        told = self._store.execute("SELECT at FROM told_time").fetchone()
+        if told is not None:
+            # Its days are those of a town: until somebody tells the time again, it is still then.
+            self.clock.set(float(told["at"]), 0.0)
+
+    def set_clock(self, at: float, speed: float) -> None:
+        """Let it be an instant (seconds since 1970) now, and go on from it; remembered."""
+        self.clock.set(at, speed)
+        self._store.execute("INSERT OR REPLACE INTO told_time (one, at) VALUES (1, ?)", (at,))
 
     def today(self) -> date:
         """Return the custodian's business date."""

@@ -21,6 +21,7 @@ from steelyard.simulation.model import (
     SignUp,
     Town,
 )
+from steelyard.simulation.model.custody import ON_THE_WAY
 from steelyard.simulation.model.schedule import Errands, Span
 from steelyard.simulation.model.state import (
     BOOK,
@@ -160,7 +161,8 @@ class Messenger:
         return str(party["id"])
 
     def deposit(self, key: str, deposits: Sequence[Deposit]) -> None:
-        """Let money come in from outside."""
+        """Let money come in from outside: through the custodian, where there is one."""
+        custody = None if self.outside is None else self.outside.custody
         answers = self.client.post(
             f"/v1/ledger/books/{BOOK}/transfers",
             key,
@@ -169,7 +171,7 @@ class Messenger:
                     {
                         "id": deposit.id,
                         "cause": f"rule.town_{deposit.kind.value}@1",
-                        "debit": SETTLEMENT,
+                        "debit": SETTLEMENT if custody is None else ON_THE_WAY,
                         "credit": wallet_code(deposit.account_id),
                         "amount_minor": deposit.amount_minor,
                         "currency": deposit.currency,
@@ -181,6 +183,8 @@ class Messenger:
         refused = [i for i in answers["items"] if i["outcome"] not in ("created", "exists")]
         # Money that comes from outside has nothing to be refused for: the town would not add up.
         assert not refused, refused[:3]
+        if custody is not None:
+            custody.bring(deposits)
         self.tally.deposits += len(deposits)
 
     def open_lender(self) -> None:
@@ -309,6 +313,8 @@ class Messenger:
         self.client.post(
             "/v1/simulation/lending-day-close", f"{key}/close/lending", {"business_on": on}
         )
+        if self.outside is not None and self.outside.custody is not None:
+            self.outside.custody.pay_in(on)
         self.tally.days_closed += 1
 
 

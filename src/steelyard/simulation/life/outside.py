@@ -10,6 +10,7 @@ import msgspec
 
 from steelyard.base.telemetry import get_logger
 from steelyard.simulation.chance import stream
+from steelyard.simulation.life.custody import Custody
 from steelyard.simulation.model import BEIJING, CardPayment
 from steelyard.simulation.model.outside import Outage, Way, outage_of, way_of
 
@@ -25,9 +26,11 @@ class Outside:
     ----------
     http : with the channels' address as `base_url`
     seed : of the town
+    custody : what reaches the custodian; None: money lies in our own book alone
     """
 
-    def __init__(self, http: httpx.Client, seed: int) -> None:
+    def __init__(self, http: httpx.Client, seed: int, custody: Custody | None = None) -> None:
+        self.custody = custody
         self._http = http
         self._seed = seed
         self._outage: tuple[date, Outage] | None = None
@@ -52,7 +55,14 @@ class Outside:
         return ways
 
     def keep_time(self, now: datetime, speed: float) -> None:
-        """Let the channels have the time of the town, and begin or end the outage of the day."""
+        """Let everybody have the time of the town, and begin or end a channel's outage of the day.
+
+        Parameters
+        ----------
+        speed : virtual seconds in one real second; 0 while the town rests
+        """
+        if self.custody is not None:
+            self.custody.keep_time(now, speed)
         self._post("/clock", {"now": now.isoformat(), "speed": speed})
         on = now.astimezone(BEIJING).date()
         if self._outage is None or self._outage[0] != on:

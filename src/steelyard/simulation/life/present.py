@@ -146,12 +146,12 @@ class Life:
         """Live up to the present, or as far as the pace allows."""
         self._began = (self.timer(), time.process_time())
         self._look_at_the_disk()
+        now = self._now()
+        if self.messenger.outside is not None:
+            self.messenger.outside.keep_time(now, self._read[2])
         if self.is_resting:
             self._announce(self.played_at)
             return
-        now = self._now()
-        if self.messenger.outside is not None:
-            self.messenger.outside.keep_time(now, self.speed)
         end_at = self._reach(now)
         self._announce(end_at)
         closed = self.messenger.tally.days_closed
