@@ -36,8 +36,8 @@ from tests.payments.world import books as our_books
 
 HOME = Path(__file__).resolve().parents[2]
 RESERVE_MINOR = 1_000_000
-SHORT = (3, 6, 11, 18, 29)
-"""Of about ninety points: within selling, refunding, giving back, clearing and paying out."""
+SHORT = (6, 24, 44, 68)
+"""Of about eighty points: within selling, giving back, clearing and paying out."""
 LATER = 90_000
 """Seconds after which the second process begins: when everything is due again."""
 

@@ -148,6 +148,23 @@ def test_nothing_is_withheld_for_a_dispute_while_a_channel_has_not_answered(
     assert order_of(shop, order.id).state is OrderState.CANCELLED
 
 
+def test_a_no_to_a_second_question_proves_nothing_of_the_first(
+    shop: Database, desk: ScriptedDesk
+) -> None:
+    gone, kept = paid(shop, desk), paid(shop, desk)
+    desk.channel.close = Finding(said=Said.UNKNOWN)
+    for order, there in ((gone, Said.CLOSED), (kept, Said.SUCCEEDED)):
+        cancel(shop, desk, order)
+        assert order.paid_by is not None
+        desk.channel.queried[order.paid_by.hex] = Finding(said=there)
+    desk.channel.close = Finding(said=Said.DECLINED)
+    assert reversal.ask_again(shop, desk, actor="test:shop") == 2
+    assert order_of(shop, gone.id).state is OrderState.CANCELLED
+    assert order_of(shop, kept.id).state is OrderState.SUCCEEDED
+    assert reversal.ask_again(shop, desk, actor="test:shop") == 0
+    assert balance(shop, CHANNEL) == -10_000
+
+
 def test_a_channel_that_declines_leaves_the_payment_to_be_refunded(
     shop: Database, desk: ScriptedDesk
 ) -> None:

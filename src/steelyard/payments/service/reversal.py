@@ -69,7 +69,8 @@ def cancel_paid(
     if attempt.channel == BALANCE:
         _settle(database, attempt, _CLOSED, actor=actor)
     else:
-        finding = desk.get(attempt.channel).cancel(_query(attempt))
+        was_asked = any(one.is_reversing for one in found.values())
+        finding = _asked(desk, attempt, was_asked_before=was_asked)
         if _settle(database, attempt, finding, actor=actor) is None:
             raise ReversalIsRefused(payment=order_id, why="the channel declines")
     with database.reading() as connection:
@@ -85,7 +86,7 @@ def ask_again(database: Database, desk: Desk, *, limit: int = 50, actor: str) ->
         if attempt.channel == BALANCE:
             _settle(database, attempt, _CLOSED, actor=actor)
             continue
-        finding = desk.get(attempt.channel).cancel(_query(attempt))
+        finding = _asked(desk, attempt, was_asked_before=True)
         _settle(database, attempt, finding, actor=actor)
     return len(attempts)
 
@@ -111,6 +112,20 @@ def reverse_unknown(database: Database, desk: Desk, attempt_id: UUID, *, actor: 
     reports = [Report(attempt.id, Source.ANSWER, finding)]
     (ruling,) = database.transact(lambda unit: evidence.report(unit, reports), actor=actor)
     return ruling
+
+
+def _asked(desk: Desk, attempt: Attempt, *, was_asked_before: bool) -> Finding:
+    """Ask a channel to take a payment back, and return what is known then.
+
+    A no to a question that was asked before proves nothing of the first one, which may have been
+    done unheard: only the channel's word that the money is still there does.
+    """
+    channel = desk.get(attempt.channel)
+    finding = channel.cancel(_query(attempt))
+    if finding.said is not Said.DECLINED or not was_asked_before:
+        return finding
+    there = channel.query(_query(attempt))
+    return finding if there.said is Said.SUCCEEDED else there
 
 
 def _query(attempt: Attempt) -> Query:
