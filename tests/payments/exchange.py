@@ -52,10 +52,13 @@ def open_exchange(database: Database, *, own_minor: int = OWN_MINOR) -> None:
     """Open the shop in many currencies, with rates of the central bank and our money beside."""
     open_shop(database, currencies=CURRENCIES)
     fx.pull(database, fx.EcbFeed())
-    for currency in ("CNY", "USD"):
-        if own_minor:
-            database.transact(lambda u, c=currency: fx.top_up(u, Mode.LIVE, c, own_minor))  # type: ignore[misc]
-    database.transact(lambda unit: earned(unit, SHOP, "CNY", 1_000_000))
+
+    def work(unit: UnitOfWork) -> None:
+        for currency in ("CNY", "USD") if own_minor else ():
+            fx.top_up(unit, Mode.LIVE, currency, own_minor)
+        earned(unit, SHOP, "CNY", 1_000_000)
+
+    database.transact(work)
 
 
 def earned(unit: UnitOfWork, merchant: UUID, currency: str, minor: int) -> None:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         funding,
         fx,
         fx_facts,
+        fx_upkeep,
         health,
         institution,
         limits,
@@ -90,6 +91,8 @@ if TYPE_CHECKING:
         webhooks_telling,
     )
     from steelyard.payments.service import clearing_invoice as invoices
+    from steelyard.payments.service import crossborder_sending as cross_border_desk
+    from steelyard.payments.service import crossborder as cross_border
     from steelyard.payments.service import merchants_applying as applications
 
 __all__ = [
@@ -111,6 +114,8 @@ __all__ = [
     "clearing_facts",
     "codes",
     "corporate",
+    "cross_border",
+    "cross_border_desk",
     "custody",
     "custody_http",
     "day",
@@ -126,6 +131,7 @@ __all__ = [
     "funding",
     "fx",
     "fx_facts",
+    "fx_upkeep",
     "health",
     "institution",
     "invoices",
@@ -191,6 +197,8 @@ _GROUPS = {
     "clearing_facts": "service.clearing_facts",
     "codes": "service.codes",
     "corporate": "service.corporate",
+    "cross_border": "service.crossborder",
+    "cross_border_desk": "service.crossborder_sending",
     "custody": "service.custody",
     "custody_http": "service.custody_http",
     "day": "service.day",
@@ -206,6 +214,7 @@ _GROUPS = {
     "funding": "service.funding",
     "fx": "service.fx",
     "fx_facts": "service.fx_facts",
+    "fx_upkeep": "service.fx_upkeep",
     "health": "service.health",
     "institution": "service.institution",
     "invoices": "service.clearing_invoice",

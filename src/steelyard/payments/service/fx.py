@@ -278,19 +278,18 @@ def take(
         states=[TickState.ACCEPTED],
         until=unit.now + _LEEWAY,
     )
-    taken = []
+    judged = []
     # Those against the dollar are compared through the dollar's own, which comes first.
     for tick in sorted(ticks, key=lambda one: (one.pivot != HUB, one.currency)):
-        before = _before(tick, reference, unit.now)
-        one = _judged(unit, tick, last, before)
-        if not table.insert_ticks(unit.connection, [one]):
-            continue
-        taken.append(one)
+        one = _judged(unit, tick, last, _before(tick, reference, unit.now))
+        judged.append(one)
         newest = last.get(tick.currency)
         if one.state is TickState.ACCEPTED and (
             newest is None or newest.tick.observed_at <= tick.observed_at
         ):
             last[tick.currency] = one
+    new = table.insert_ticks(unit.connection, judged)
+    taken = [one for one in judged if one.id in new]
     waiting = _agreed(unit, taken)
     for one in waiting:
         fact = FxRateHeld(tick=one.id, source=one.tick.source, pair=one.tick.pair, why=one.why)

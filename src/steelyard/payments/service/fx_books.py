@@ -162,6 +162,30 @@ def give_from_own(
     )
 
 
+def take_to_own(
+    house: Institution,
+    entry: UUID,
+    *,
+    client_debit: str,
+    own_credit: str,
+    currency: str,
+    amount_minor: int,
+    cause: str,
+) -> tuple[Transfer, ...]:
+    """Return what a client's account gives to our own book."""
+    theirs = Heading(
+        entry=uuid5(entry, "own"), book=house.client_book, currency=currency, cause=cause
+    )
+    ours = replace(theirs, book=house.own_book)
+    return (
+        theirs.transfer(0, client_debit, due_to_us(house, currency), amount_minor),
+        replace(
+            ours.transfer(0, _faces_clients(house, currency), own_credit, amount_minor),
+            linked=False,
+        ),
+    )
+
+
 def chained(*parts: tuple[Transfer, ...]) -> tuple[Transfer, ...]:
     """Return several entries as one chain: all of them, or none."""
     found = [one for part in parts for one in part]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from steelyard.payments.model.fx import KnownTick, RateSource, Tick, TickState
 from steelyard.payments.model.orders import Mode
 from steelyard.payments.model.quotes import Margin
-from steelyard.payments.store.rows import one_json
+from steelyard.payments.store.rows import as_json, one_json
 
 _TICK = [one.name for one in fields(Tick)]
 _COLUMNS = f"id, {', '.join(_TICK)}, state, why, received_at, actor, resolved_at, resolved_by"
@@ -40,30 +40,30 @@ def sources(connection: sa.Connection) -> dict[str, RateSource]:
     return {row.source: RateSource(**row._mapping) for row in rows}
 
 
-def insert_ticks(connection: sa.Connection, ticks: Sequence[KnownTick]) -> list[UUID]:
+def insert_ticks(connection: sa.Connection, ticks: Sequence[KnownTick]) -> set[UUID]:
     """Insert ticks; return the ids of those that were not there."""
-    return [one.id for one in ticks if _insert(connection, one)]
-
-
-def _insert(connection: sa.Connection, known: KnownTick) -> bool:
+    rows = [
+        {
+            **asdict(one.tick),
+            "bid": str(one.tick.bid),
+            "ask": str(one.tick.ask),
+            "id": one.id,
+            "state": one.state,
+            "why": one.why,
+            "received_at": one.received_at,
+            "actor": one.actor,
+        }
+        for one in ticks
+    ]
     done = connection.execute(
         sa.text(
-            f"INSERT INTO payments.fx_tick ({_COLUMNS}) VALUES (:id,"
-            f" {', '.join(f':{name}' for name in _TICK)}, :state, :why, :received_at, :actor,"
-            " :resolved_at, :resolved_by) ON CONFLICT DO NOTHING"
+            f"INSERT INTO payments.fx_tick ({_COLUMNS})"
+            f" SELECT {_COLUMNS} FROM jsonb_populate_recordset(NULL::payments.fx_tick,"
+            " CAST(:rows AS jsonb)) ON CONFLICT DO NOTHING RETURNING id"
         ),
-        {
-            **asdict(known.tick),
-            "id": known.id,
-            "state": known.state.value,
-            "why": known.why,
-            "received_at": known.received_at,
-            "actor": known.actor,
-            "resolved_at": known.resolved_at,
-            "resolved_by": known.resolved_by,
-        },
+        {"rows": as_json(rows)},
     )
-    return done.rowcount == 1
+    return {row.id for row in done}
 
 
 def lock_rates(connection: sa.Connection) -> None:
