@@ -26,6 +26,8 @@ READS_WITH_A_BODY = (
 )
 TOLD_BY_CHANNELS = "POST /v1/payments/channels/{code}/notices"
 """Believed by the channel's signature alone, and the same however often it comes."""
+OPEN_TO_PAYERS = ("/v1/payments/cashier/", "/v1/payments/codes/{token}/scan")
+"""Whoever was given the address may pay there; nobody signs in."""
 WRITES = ("post", "put", "patch", "delete")
 
 
@@ -130,7 +132,7 @@ def test_security_is_declared_where_a_caller_is_asked_for(schema: Json) -> None:
             assert asked == set(SECURITY), where
             assert "not_signed_in" in codes, where
         is_open = not path.startswith("/v1/") or path.startswith("/v1/access/sign-in/")
-        is_open = is_open or where == TOLD_BY_CHANNELS
+        is_open = is_open or where == TOLD_BY_CHANNELS or path.startswith(OPEN_TO_PAYERS)
         assert bool(asked) != is_open, where
 
 

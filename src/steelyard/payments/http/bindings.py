@@ -43,7 +43,7 @@ class ConfirmIn(BodyIn):
     """The code that was sent."""
 
     customer: UUID | None = None
-    code: Annotated[str, Field(pattern=r"^[0-9]{6}$")]
+    code: Annotated[str, Field(pattern=r"^[0-9]{6}$", examples=["492039"])]
 
 
 class WhoseIn(BodyIn):
@@ -150,7 +150,7 @@ def unbind_card(id: BindingId, body: WhoseIn, write: Pays) -> Response:
     return write.run(lambda unit: BindingOut.of(bindings.unbind(unit, id, customer)))
 
 
-@router.get("", response_model=list[BindingOut])
+@router.get("", response_model=list[BindingOut], responses=refusals())
 def list_bindings(read: Reads, customer: Whose = None) -> list[BindingOut]:
     """List the cards of a customer that are bound, or on their way."""
     whose = merchant_for(read, customer)

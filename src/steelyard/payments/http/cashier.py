@@ -32,7 +32,14 @@ from steelyard.payments.http.wire import Metadata, PaymentId, Word, id_of, merch
 router = APIRouter(prefix="/v1/payments", tags=["payments"])
 
 Pays = Annotated[Write, writing("payments.pay")]
-Token = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{43}$", description="of the page")]
+Token = Annotated[
+    str,
+    Path(
+        pattern=r"^[0-9A-Za-z_-]{43}$",
+        description="of the page",
+        examples=["Zm9ydHktdGhyZWUtbGV0dGVycy1vZi1hLXRva2VuLTE"],
+    ),
+]
 Key = Annotated[str | None, Header(alias="Idempotency-Key")]
 _DETAILS = frozenset({"network", "bank"})
 _SHOWN = frozenset({"kind", "url", "code", "sent_to", "form", "method"})
@@ -142,7 +149,7 @@ class PagePaidOut(BaseModel):
 class ProofIn(BodyIn):
     """The answer to a code; without one, a code is sent."""
 
-    code: Annotated[str | None, Field(pattern=r"^[0-9]{6}$")] = None
+    code: Annotated[str | None, Field(pattern=r"^[0-9]{6}$", examples=["492039"])] = None
 
 
 class ProofOut(BaseModel):
@@ -252,29 +259,34 @@ def _paid(order: orders.Order, tried: orders.Attempt | None, now: datetime) -> P
     "/cashier/{token}/proof",
     response_model=ProofOut,
     responses=refusals(
-        cashier.CashierPageIsUnknown, *dict.fromkeys((*proofs.ON_SEND, *proofs.ON_ANSWER))
+        cashier.CashierPageIsUnknown,
+        *dict.fromkeys((*proofs.ON_SEND, *proofs.ON_ANSWER)),
+        routing.NoChannelIsOpen,
+        write=True,
     ),
 )
-def prove_on_cashier_page(token: Token, body: ProofIn, request: Request) -> ProofOut:
+def prove_on_cashier_page(token: Token, body: ProofIn, page: Visits) -> Response:
     """Have a code sent to the payer's phone, or answer it; then the order is paid."""
-    platform = platform_of(request)
-    now = platform.database.now()
+    platform, order = page.platform, page.order
     with platform.database.reading() as connection:
-        order = cashier.find_order(connection, token, now)
         attempts = orders.read(connection, order.id).attempts
     if not attempts:
         raise proofs.ProofIsNotAsked(about=order.id)
-    till, actor = till_of(platform), f"payer:{order.id}"
-    if body.code is None:
-        sent = proofs.send(till, attempts[-1].id, actor=actor)
+    till, actor, last = till_of(platform), page.write.caller.actor, attempts[-1].id
+
+    def work() -> ProofOut:
+        if body.code is not None:
+            done = proofs.answer(till, last, body.code, actor=actor)
+            return ProofOut(state=cashier.page_state(done.order, platform.database.now()))
+        sent = proofs.send(till, last, actor=actor)
         return ProofOut(
             state=cashier.PageState.ACTION,
             sent_to=sent.to,
             again_at=sent.again_at,
             expires_at=sent.expires_at,
         )
-    done = proofs.answer(till, attempts[-1].id, body.code, actor=actor)
-    return ProofOut(state=cashier.page_state(done.order, platform.database.now()))
+
+    return page.write.run_in_steps(work)
 
 
 def till_of(platform: Any) -> proofs.Till:

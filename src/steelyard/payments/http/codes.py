@@ -42,7 +42,14 @@ router = APIRouter(prefix="/v1/payments/codes", tags=["payments"])
 Reads = Annotated[Read, reading("payments.read")]
 Pays = Annotated[Write, writing("payments.pay")]
 Manages = Annotated[Write, writing("payments.manage")]
-Token = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{22}$", description="of the code")]
+Token = Annotated[
+    str,
+    Path(
+        pattern=r"^[0-9A-Za-z_-]{22}$",
+        description="of the code",
+        examples=["dHdlbnR5LXR3byBsZXR0ZQ"],
+    ),
+]
 Merchant = Annotated[UUID | None, Query(description="for staff; a merchant has its own")]
 
 
@@ -118,7 +125,7 @@ class PayByCodeIn(BodyIn):
     """The order, and the code that its payer shows."""
 
     payment: UUID
-    code: Annotated[str, Field(pattern=r"^[0-9]{18}$")]
+    code: Annotated[str, Field(pattern=r"^[0-9]{18}$", examples=["880123456789012345"])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +158,7 @@ def hang_code(body: ScanCodeIn, write: Manages) -> Response:
     return write.run(lambda unit: ScanCodeOut.of(codes.hang(unit, keyring, new)), status=201)
 
 
-@router.get("", response_model=list[ScanCodeOut])
+@router.get("", response_model=list[ScanCodeOut], responses=refusals())
 def list_codes(read: Reads, merchant: Merchant = None) -> list[ScanCodeOut]:
     """List the codes of a merchant."""
     with read.database.reading() as connection:

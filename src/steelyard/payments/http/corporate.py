@@ -60,7 +60,9 @@ class SubmitIn(BodyIn):
     company: UUID | None = Field(None, description="for staff; a company has its own")
     payment: UUID | None = Field(None, description="an order that is for the company")
     page: Annotated[str | None, Field(pattern=r"^[0-9A-Za-z_-]{43}$")] = Field(
-        None, description="token of the cashier's page"
+        None,
+        description="token of the cashier's page",
+        examples=["Zm9ydHktdGhyZWUtbGV0dGVycy1vZi1hLXRva2VuLTE"],
     )
     bank: Word | None = None
 
@@ -110,7 +112,7 @@ def set_person(body: PersonIn, write: Manages) -> Response:
     return write.run(lambda unit: PersonOut.of(corporate.set_person(unit, one)))
 
 
-@router.get("/people", response_model=list[PersonOut])
+@router.get("/people", response_model=list[PersonOut], responses=refusals())
 def list_people(read: Reads, company: Company = None) -> list[PersonOut]:
     """List the makers and checkers of a company."""
     with read.database.reading() as connection:
@@ -160,7 +162,7 @@ def submit_payment(body: SubmitIn, write: Pays) -> Response:
     return write.run_in_steps(work, status=201)
 
 
-@router.get("/payments", response_model=list[StepOut])
+@router.get("/payments", response_model=list[StepOut], responses=refusals())
 def list_payments(
     read: Reads,
     company: Company = None,
