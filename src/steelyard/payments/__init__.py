@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         custody_http,
         day,
         day_upkeep,
+        degraded,
         debits,
         debits_facts,
         debits_upkeep,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         fx,
         fx_facts,
         fx_upkeep,
+        glance,
         health,
         institution,
         limits,
@@ -91,8 +93,8 @@ if TYPE_CHECKING:
         webhooks_telling,
     )
     from steelyard.payments.service import clearing_invoice as invoices
-    from steelyard.payments.service import crossborder_sending as cross_border_desk
     from steelyard.payments.service import crossborder as cross_border
+    from steelyard.payments.service import crossborder_sending as cross_border_desk
     from steelyard.payments.service import merchants_applying as applications
 
 __all__ = [
@@ -123,6 +125,7 @@ __all__ = [
     "debits",
     "debits_facts",
     "debits_upkeep",
+    "degraded",
     "disputes",
     "evidence",
     "exports",
@@ -132,6 +135,7 @@ __all__ = [
     "fx",
     "fx_facts",
     "fx_upkeep",
+    "glance",
     "health",
     "institution",
     "invoices",
@@ -206,6 +210,7 @@ _GROUPS = {
     "debits": "service.debits",
     "debits_facts": "service.debits_facts",
     "debits_upkeep": "service.debits_upkeep",
+    "degraded": "service.degraded",
     "disputes": "service.disputes",
     "evidence": "service.evidence",
     "exports": "service.exports",
@@ -215,6 +220,7 @@ _GROUPS = {
     "fx": "service.fx",
     "fx_facts": "service.fx_facts",
     "fx_upkeep": "service.fx_upkeep",
+    "glance": "service.glance",
     "health": "service.health",
     "institution": "service.institution",
     "invoices": "service.clearing_invoice",

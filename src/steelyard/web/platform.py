@@ -22,7 +22,7 @@ from steelyard.events import PostgresFactLog, operation
 from steelyard.features import KINDS
 from steelyard.ledger import GroupCommit
 from steelyard.parties import HttpIdentityProvider, IdentityProvider, RequestVerifier
-from steelyard.payments import channel_desk, custody_http, funding, paying, routing
+from steelyard.payments import channel_desk, custody_http, degraded, funding, paying, routing
 
 if TYPE_CHECKING:
     from steelyard.credit import bureau, messages
@@ -163,7 +163,11 @@ def open_platform(settings: Settings, *, pool_size: int = 10) -> Iterator[Steely
         channels.add(source, funding.capability_of())
         routes = routing.RoutingDesk(database, channels)
         payer = paying.Paying(
-            database, gate, channels, routes, notify_url=partial(_notices, settings)
+            database,
+            degraded.DegradedGate(database, gate),
+            channels,
+            routes,
+            notify_url=partial(_notices, settings),
         )
         stack.callback(payer.close)
         yield SteelyardPlatform(

@@ -58,6 +58,7 @@ LOADED = (
     payments.disputes,
     payments.limits,
     payments.monitoring,
+    payments.degraded,
     payments.recon,
     payments.debits_facts,
     payments.batches,
@@ -96,6 +97,7 @@ JOBS = (
     payments.day_upkeep.settle_merchants,
     payments.day_upkeep.poll_payouts,
     payments.day_upkeep.tie_out_reserve,
+    payments.degraded.judge_degraded_payments,
     payments.monitoring.watch_merchants,
     payments.monitoring.glance_at_merchants,
     payments.debits_upkeep.move_debits,
@@ -151,6 +153,7 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.payments.http import corporate_router as of_corporate
     from steelyard.payments.http import debit_batch_router as of_debit_batches
     from steelyard.payments.http import debit_router as of_debits
+    from steelyard.payments.http import degraded_router as of_degraded
     from steelyard.payments.http import dispute_router as of_disputes
     from steelyard.payments.http import fee_router as of_fees
     from steelyard.payments.http import limit_router as of_limits
@@ -210,6 +213,7 @@ def routers() -> tuple[APIRouter, ...]:
         of_limits,
         of_payment_reports,
         of_monitoring,
+        of_degraded,
         of_loans,
         of_day_close,
         of_originations,

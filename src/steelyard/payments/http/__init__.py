@@ -10,6 +10,7 @@ from steelyard.payments.http.clearing import router as clearing_router
 from steelyard.payments.http.codes import router as code_router
 from steelyard.payments.http.corporate import router as corporate_router
 from steelyard.payments.http.debits import router as debit_router
+from steelyard.payments.http.degraded import router as degraded_router
 from steelyard.payments.http.disputes import router as dispute_router
 from steelyard.payments.http.fees import router as fee_router
 from steelyard.payments.http.limits import router as limit_router
@@ -39,6 +40,7 @@ __all__ = [
     "corporate_router",
     "debit_batch_router",
     "debit_router",
+    "degraded_router",
     "dispute_router",
     "fee_router",
     "limit_router",
