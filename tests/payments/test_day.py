@@ -120,7 +120,7 @@ def test_a_day_that_is_not_over_is_not_closed(vault: Vault) -> None:
     vault.tick(timedelta(hours=1))
     with vault.database.reading() as connection:
         assert clearing.list_days(connection, LIVE) == ()
-    with pytest.raises(day.DayIsNotOver):
+    with pytest.raises(day.PaymentDayIsNotOver):
         day.run(vault.database, LIVE, DAY, hands(vault))
 
 

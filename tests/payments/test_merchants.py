@@ -88,7 +88,7 @@ def test_what_is_wanting_is_found(change: dict[str, Any], finding: str) -> None:
     ],
 )
 def test_what_cannot_be_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(Refusal, match="application_is_malformed"):
+    with pytest.raises(Refusal, match="merchant_application_is_malformed"):
         check_application(a_merchant(**change))
 
 

@@ -342,7 +342,7 @@ def test_case_18_expiry_and_success_in_the_same_moment(
 def test_case_19_amounts_that_cannot_be(shop: Database, amount: int) -> None:
     (refused,) = shop.transact(lambda unit: orders.create(unit, [an_order(amount_minor=amount)]))
     assert isinstance(refused, Refusal)
-    assert refused.code == "amount_is_out_of_range"
+    assert refused.code == "payment_amount_is_out_of_range"
 
 
 def test_case_19_currencies_without_and_with_three_decimals(database: Database) -> None:

@@ -134,7 +134,7 @@ def test_every_report_is_there_written_and_drawn(sold: Database, tmp_path: Path)
     with sold.reading() as connection:
         tables = reports.every(connection, asked)
         backwards = reports.Asked(since=now, until=now)
-        with pytest.raises(reports.PeriodIsMalformed):
+        with pytest.raises(reports.ReportPeriodIsMalformed):
             reports.run(connection, ReportName.FEES, backwards)
     assert [table.name for table in tables] == list(ReportName)
     assert write_tables(tables, tmp_path) == len(tables) + 1

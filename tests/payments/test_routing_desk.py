@@ -293,7 +293,7 @@ def test_rules_count_when_two_people_want_them(house: House, clock: SteppingCloc
         assert routing.replay(connection, attempt).stored.choice.policy == 1
     with database.unit_of_work() as unit, pytest.raises(routing.PolicyIsInForce):
         routing.enact(unit, 1, approval=made.approval.id)
-    with database.unit_of_work() as unit, pytest.raises(routing.PolicyIsUnknown):
+    with database.unit_of_work() as unit, pytest.raises(routing.RoutingPolicyIsUnknown):
         routing.enact(unit, 9, approval=made.approval.id)
     bad = replace(rule, channels=("nowhere",))
     with database.unit_of_work() as unit, pytest.raises(routing.RuleDoesNotFit):

@@ -78,7 +78,7 @@ _ACCOUNT_MOVES = (*_ACCOUNT, settlement_accounts.SettlementAccountStateForbids)
     response_model=ApplicationOut,
     status_code=201,
     responses=refusals(
-        applications.ApplicationIsMalformed,
+        applications.MerchantApplicationIsMalformed,
         applications.ApplicationIsUnderReview,
         merchants.MerchantHasAContract,
         merchants.ContractIsMalformed,
@@ -163,13 +163,13 @@ def list_applications(merchant: MerchantId, read: Reads) -> Applications:
 @router.get(
     "/merchant-applications/{application}",
     response_model=ApplicationOut,
-    responses=refusals(applications.ApplicationIsUnknown),
+    responses=refusals(applications.MerchantApplicationIsUnknown),
 )
 def read_application(application: ApplicationId, read: Reads) -> ApplicationOut:
     """Show an application."""
     with read.database.reading() as connection:
         found = applications.read_application(connection, application)
-    unknown = applications.ApplicationIsUnknown(application=application)
+    unknown = applications.MerchantApplicationIsUnknown(application=application)
     must_be_theirs(read.caller, found.merchant, unknown)
     return ApplicationOut.of(found, read.caller)
 
@@ -178,7 +178,7 @@ def read_application(application: ApplicationId, read: Reads) -> ApplicationOut:
     "/merchant-applications/{application}/rule",
     response_model=ApplicationOut,
     responses=refusals(
-        applications.ApplicationIsUnknown,
+        applications.MerchantApplicationIsUnknown,
         applications.ApplicationIsRuled,
         applications.RulingContradictsItself,
         applications.RulingNeedsAPerson,

@@ -60,7 +60,7 @@ Pays = Annotated[Write, writing("payments.pay")]
 _ON_CREATE = (
     orders.PaymentMerchantIsUnknown,
     orders.PaymentMerchantIsNotActive,
-    orders.AmountIsOutOfRange,
+    orders.PaymentAmountIsOutOfRange,
     UnknownCurrency,
     orders.CurrencyIsNotTaken,
     orders.MethodIsNotTaken,

@@ -43,7 +43,9 @@ class ReportOut(BaseModel):
 @router.get(
     "/{name}",
     response_model=ReportOut,
-    responses=refusals(reports.PeriodIsMalformed, institution.InstitutionIsNotOpen, NotEntitled),
+    responses=refusals(
+        reports.ReportPeriodIsMalformed, institution.InstitutionIsNotOpen, NotEntitled
+    ),
 )
 def read_report(
     name: reports.ReportName, read: Reads, asked: Annotated[AskedIn, Query()]

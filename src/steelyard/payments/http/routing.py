@@ -67,7 +67,7 @@ def propose_rules(body: PolicyIn, write: Routes) -> Response:
     "/rules/{version}/force",
     response_model=PolicyOut,
     responses=refusals(
-        routing.PolicyIsUnknown,
+        routing.RoutingPolicyIsUnknown,
         routing.PolicyIsInForce,
         *approvals.CONSUME_REFUSALS,
         write=True,

@@ -23,7 +23,7 @@ from steelyard.payments.model.capturing_refusals import (
 )
 from steelyard.payments.model.channel import Finding, Said
 from steelyard.payments.model.orders import Order, OrderState
-from steelyard.payments.model.refusals import AmountIsOutOfRange
+from steelyard.payments.model.refusals import PaymentAmountIsOutOfRange
 
 AUTHORIZATION_LIVES: Final = timedelta(days=7)
 """From the authorization on; then the rest is let go."""
@@ -116,7 +116,7 @@ def check_capture(order: Order, known: Sequence[Capture], amount_minor: int) -> 
 
     Refusals
     --------
-    payment_is_not_authorized, capture_is_under_way, amount_is_out_of_range,
+    payment_is_not_authorized, capture_is_under_way, payment_amount_is_out_of_range,
     capture_exceeds_authorization
     """
     refusal = check_open(order, known)
@@ -124,7 +124,7 @@ def check_capture(order: Order, known: Sequence[Capture], amount_minor: int) -> 
         return refusal
     left = left_minor(order)
     if amount_minor <= 0:
-        return AmountIsOutOfRange(amount_minor=amount_minor, least_minor=1, most_minor=left)
+        return PaymentAmountIsOutOfRange(amount_minor=amount_minor, least_minor=1, most_minor=left)
     if amount_minor > left:
         return CaptureExceedsAuthorization(
             payment=order.id, amount_minor=amount_minor, left_minor=left

@@ -10,10 +10,10 @@ from steelyard.kernel import Currency, Refusal
 from steelyard.payments.model.channel import Method
 from steelyard.payments.model.orders import NewOrder, Order, OrderState
 from steelyard.payments.model.refusals import (
-    AmountIsOutOfRange,
     CurrencyIsNotTaken,
     ExpiryIsOutOfRange,
     MethodIsNotTaken,
+    PaymentAmountIsOutOfRange,
     PaymentIsOver,
     PaymentIsPaid,
     PaymentIsUnderWay,
@@ -68,10 +68,10 @@ def check_shape(new: NewOrder, now: datetime) -> Refusal | None:
 
     Refusals
     --------
-    amount_is_out_of_range, unknown_currency, expiry_is_out_of_range
+    payment_amount_is_out_of_range, unknown_currency, expiry_is_out_of_range
     """
     if not 0 < new.amount_minor <= MOST_MINOR:
-        return AmountIsOutOfRange(
+        return PaymentAmountIsOutOfRange(
             amount_minor=new.amount_minor, least_minor=1, most_minor=MOST_MINOR
         )
     try:

@@ -12,7 +12,7 @@ from steelyard.payments.model.orders import Mode
 from steelyard.payments.model.tieout import TieOut
 
 
-class DayIsNotOver(Refusal):
+class PaymentDayIsNotOver(Refusal):
     """A day is closed after its last instant, on the clock of each channel."""
 
     kind = RefusalKind.CONFLICT

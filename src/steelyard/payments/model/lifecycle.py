@@ -159,7 +159,7 @@ class NewChannel:
     runbook: str | None = None
 
 
-NEXT: Final = MappingProxyType(
+NEXT: Final[Mapping[Stage, tuple[Stage, ...]]] = MappingProxyType(
     {
         Stage.SURVEYED: (Stage.AGREED, Stage.RETIRED),
         Stage.AGREED: (Stage.TESTED, Stage.RETIRED),

@@ -21,8 +21,8 @@ from steelyard.kernel.currency import CURRENCIES
 from steelyard.payments.model import refunds, settlement
 from steelyard.payments.model.channel import Method
 from steelyard.payments.model.merchants_refusals import (
-    ApplicationIsMalformed,
     ContractIsMalformed,
+    MerchantApplicationIsMalformed,
     MerchantStateForbids,
 )
 
@@ -248,27 +248,27 @@ def check_application(new: NewMerchant) -> NewMerchant:
 
     Refusals
     --------
-    application_is_malformed
+    merchant_application_is_malformed
     """
     if not _MCC.fullmatch(new.industry):
-        raise ApplicationIsMalformed(reason="industry is a category code of four digits")
+        raise MerchantApplicationIsMalformed(reason="industry is a category code of four digits")
     if new.monthly_minor <= 0:
-        raise ApplicationIsMalformed(reason="the expected volume is over zero")
+        raise MerchantApplicationIsMalformed(reason="the expected volume is over zero")
     if not 0 < len(new.licence_no.strip()) <= 40:
-        raise ApplicationIsMalformed(reason="a licence has a number of up to 40 characters")
+        raise MerchantApplicationIsMalformed(reason="a licence has a number of up to 40 characters")
     if not 0 < len(new.owners) <= MOST_OWNERS:
-        raise ApplicationIsMalformed(reason=f"1 to {MOST_OWNERS} owners are named")
+        raise MerchantApplicationIsMalformed(reason=f"1 to {MOST_OWNERS} owners are named")
     if any(not o.name.strip() or not o.number.strip() for o in new.owners):
-        raise ApplicationIsMalformed(reason="an owner has a name and a number")
+        raise MerchantApplicationIsMalformed(reason="an owner has a name and a number")
     if len({o.number.strip() for o in new.owners}) < len(new.owners):
-        raise ApplicationIsMalformed(reason="an owner is named twice")
+        raise MerchantApplicationIsMalformed(reason="an owner is named twice")
     if any(not 0 <= o.share_bp <= 10_000 for o in new.owners):
-        raise ApplicationIsMalformed(reason="a share lies between 0 and 10000 basis points")
+        raise MerchantApplicationIsMalformed(reason="a share lies between 0 and 10000 basis points")
     if sum(o.share_bp for o in new.owners) > 10_000:
-        raise ApplicationIsMalformed(reason="the shares exceed the whole")
+        raise MerchantApplicationIsMalformed(reason="the shares exceed the whole")
     unknown = [c for c in (new.currency, *new.currencies) if c not in CURRENCIES]
     if unknown or not new.currencies:
-        raise ApplicationIsMalformed(reason="currencies are codes of ISO 4217")
+        raise MerchantApplicationIsMalformed(reason="currencies are codes of ISO 4217")
     check_timezone(new.timezone)
     return new
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from steelyard.kernel import Refusal, RefusalKind
 
 
-class ApplicationIsUnknown(Refusal):
+class MerchantApplicationIsUnknown(Refusal):
     """No application of a merchant has the id."""
 
     kind = RefusalKind.NOT_FOUND
@@ -13,7 +13,7 @@ class ApplicationIsUnknown(Refusal):
     zh = "商户入网申请 {application} 不存在。"
 
 
-class ApplicationIsMalformed(Refusal):
+class MerchantApplicationIsMalformed(Refusal):
     """What was told cannot be."""
 
     kind = RefusalKind.INVALID

@@ -53,7 +53,7 @@ class OrderNoWasUsed(Refusal):
     zh = "商户订单号 {order_no} 已用于支付 {payment}。"
 
 
-class AmountIsOutOfRange(Refusal):
+class PaymentAmountIsOutOfRange(Refusal):
     """Nothing, less than nothing, or more than can be paid at once."""
 
     kind = RefusalKind.INVALID

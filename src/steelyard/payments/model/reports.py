@@ -54,7 +54,7 @@ TITLES: Final = {
 }
 
 
-class PeriodIsMalformed(Refusal):
+class ReportPeriodIsMalformed(Refusal):
     """A report of no time, or of too much."""
 
     kind = RefusalKind.INVALID
@@ -84,10 +84,10 @@ class Asked:
 
         Refusals
         --------
-        period_is_malformed
+        report_period_is_malformed
         """
         if not timedelta(0) < self.until - self.since <= timedelta(days=MOST_DAYS):
-            raise PeriodIsMalformed(
+            raise ReportPeriodIsMalformed(
                 days=MOST_DAYS, since=self.since.isoformat(), until=self.until.isoformat()
             )
 

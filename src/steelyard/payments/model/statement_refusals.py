@@ -12,8 +12,8 @@ class FileIsNoStatement(Refusal):
     """
 
     kind = RefusalKind.INVALID
-    en = "Line {line}: the file is no statement but {what_en}."
-    zh = "第 {line} 行：该文件不是对账单：{what_zh}。"
+    en = "Line {line}: the file is no statement but {what_en} ({what_zh})."
+    zh = "第 {line} 行：该文件不是对账单：{what_zh}（{what_en}）。"
 
 
 class StatementFileIsTooLarge(Refusal):

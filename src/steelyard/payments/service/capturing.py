@@ -45,7 +45,7 @@ from steelyard.payments.model.capturing_refusals import (
 from steelyard.payments.model.channel import Finding, PayRequest, Query
 from steelyard.payments.model.checks import whose
 from steelyard.payments.model.orders import Order, OrderState
-from steelyard.payments.model.refusals import AmountIsOutOfRange, PaymentIsUnknown
+from steelyard.payments.model.refusals import PaymentAmountIsOutOfRange, PaymentIsUnknown
 from steelyard.payments.service import facts, institution
 from steelyard.payments.service.capturing_facts import PaymentCaptured
 from steelyard.payments.service.paying import Desk
@@ -79,7 +79,7 @@ REFUSALS: Final = (
     PaymentIsNotAuthorized,
     CaptureIsUnderWay,
     CaptureRequestWasUsed,
-    AmountIsOutOfRange,
+    PaymentAmountIsOutOfRange,
     CaptureExceedsAuthorization,
 )
 """How `capture` and `void` can refuse, in this order."""
@@ -121,7 +121,7 @@ def capture(
     Refusals
     --------
     payment_is_unknown, payment_is_not_authorized, capture_is_under_way, capture_request_was_used,
-    amount_is_out_of_range, capture_exceeds_authorization
+    payment_amount_is_out_of_range, capture_exceeds_authorization
     """
 
     def begin(unit: UnitOfWork) -> tuple[Capture, bool]:

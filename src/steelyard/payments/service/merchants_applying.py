@@ -37,10 +37,10 @@ from steelyard.payments.model.merchants import (
     industry_word,
 )
 from steelyard.payments.model.merchants_refusals import (
-    ApplicationIsMalformed,
     ApplicationIsRuled,
     ApplicationIsUnderReview,
-    ApplicationIsUnknown,
+    MerchantApplicationIsMalformed,
+    MerchantApplicationIsUnknown,
     MerchantHasAContract,
     RulerApplied,
     RulingContradictsItself,
@@ -59,12 +59,12 @@ from steelyard.payments.store.merchants import SealedOwner
 __all__ = [
     "REVIEW",
     "Application",
-    "ApplicationIsMalformed",
     "ApplicationIsRuled",
     "ApplicationIsUnderReview",
-    "ApplicationIsUnknown",
     "ApplicationState",
     "Asked",
+    "MerchantApplicationIsMalformed",
+    "MerchantApplicationIsUnknown",
     "NewMerchant",
     "Owner",
     "OwnerKind",
@@ -135,7 +135,7 @@ def apply(
 
     Refusals
     --------
-    application_is_malformed, contract_is_malformed, settlement_account_is_malformed
+    merchant_application_is_malformed, contract_is_malformed, settlement_account_is_malformed
     registration_number_is_invalid, registration_number_is_taken, registration_is_declined
     origin_was_used, merchant_has_a_contract, application_is_under_review
     settlement_account_is_not_theirs
@@ -248,7 +248,7 @@ def rule(
 
     Refusals
     --------
-    application_is_unknown, application_is_ruled, ruling_needs_a_person, ruler_applied
+    merchant_application_is_unknown, application_is_ruled, ruling_needs_a_person, ruler_applied
     ruling_contradicts_itself : nobody takes a fraud on
     """
     seen = table.read_application(unit.connection, application)
@@ -283,7 +283,7 @@ def read_application(connection: sa.Connection, application: UUID) -> Applicatio
 
     Refusals
     --------
-    application_is_unknown
+    merchant_application_is_unknown
     """
     return table.read_application(connection, application)
 

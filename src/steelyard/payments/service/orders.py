@@ -32,12 +32,12 @@ from steelyard.payments.model.orders import (
     Scenario,
 )
 from steelyard.payments.model.refusals import (
-    AmountIsOutOfRange,
     ChannelCannot,
     CurrencyIsNotTaken,
     ExpiryIsOutOfRange,
     MethodIsNotTaken,
     OrderNoWasUsed,
+    PaymentAmountIsOutOfRange,
     PaymentIsOver,
     PaymentIsPaid,
     PaymentIsUnderWay,
@@ -52,7 +52,6 @@ from steelyard.payments.store import institution as contracts
 from steelyard.payments.store import orders as table
 
 __all__ = [
-    "AmountIsOutOfRange",
     "Attempt",
     "AttemptState",
     "Begin",
@@ -70,6 +69,7 @@ __all__ = [
     "OrderNoWasUsed",
     "OrderState",
     "Payer",
+    "PaymentAmountIsOutOfRange",
     "PaymentIsOver",
     "PaymentIsPaid",
     "PaymentIsUnderWay",

@@ -34,7 +34,7 @@ from steelyard.payments.model.refunds_refusals import (
     RefundNoWasUsed,
     ReversalIsUnderWay,
 )
-from steelyard.payments.model.refusals import AmountIsOutOfRange, PaymentIsUnknown
+from steelyard.payments.model.refusals import PaymentAmountIsOutOfRange, PaymentIsUnknown
 from steelyard.payments.service import institution, refunds_facts
 from steelyard.payments.service.evidence import BALANCE
 from steelyard.payments.service.paying import Desk
@@ -57,7 +57,7 @@ ASK_REFUSALS: Final = (
     RefundNoWasUsed,
     PaymentIsNotRefundable,
     ReversalIsUnderWay,
-    AmountIsOutOfRange,
+    PaymentAmountIsOutOfRange,
     RefundExceedsPayment,
     RefundIsTooLate,
     RefundIsNotWhole,
@@ -288,7 +288,7 @@ def paying_attempt(change: Change, order: Order) -> Attempt:
 def check(asking: Asking, order: Order, attempt: Attempt, amount: int) -> None:
     """Check an amount against the payment and against what its channel can do."""
     if amount < 0 or (amount == 0 and order.refundable_minor > 0):
-        raise AmountIsOutOfRange(
+        raise PaymentAmountIsOutOfRange(
             amount_minor=amount, least_minor=1, most_minor=order.refundable_minor
         )
     if amount == 0 or amount > order.refundable_minor:

@@ -13,8 +13,8 @@ from steelyard.payments.model.reports import (
     Asked,
     Cell,
     Moved,
-    PeriodIsMalformed,
     ReportName,
+    ReportPeriodIsMalformed,
     Table,
     open_seconds,
     with_columns,
@@ -27,8 +27,8 @@ __all__ = [
     "TITLES",
     "Asked",
     "Cell",
-    "PeriodIsMalformed",
     "ReportName",
+    "ReportPeriodIsMalformed",
     "Table",
     "every",
     "run",
@@ -40,7 +40,7 @@ def run(connection: sa.Connection, name: ReportName, asked: Asked) -> Table:
 
     Refusals
     --------
-    period_is_malformed
+    report_period_is_malformed
     """
     asked.check()
     found = table.run(connection, name, asked)
@@ -52,7 +52,7 @@ def every(connection: sa.Connection, asked: Asked) -> list[Table]:
 
     Refusals
     --------
-    period_is_malformed
+    report_period_is_malformed
     """
     return [run(connection, name, asked) for name in ReportName]
 

@@ -67,7 +67,6 @@ __all__ = [
     "NoChannelIsOpen",
     "Options",
     "PolicyIsInForce",
-    "PolicyIsUnknown",
     "PolicyRow",
     "Proposed",
     "Replayed",
@@ -75,6 +74,7 @@ __all__ = [
     "RoutingDecisionIsUnknown",
     "RoutingDesk",
     "RoutingPolicy",
+    "RoutingPolicyIsUnknown",
     "RoutingRequest",
     "Rule",
     "RuleDoesNotFit",
@@ -106,7 +106,7 @@ POLICY: Final = approvals.approval_kind(
 )
 
 
-class PolicyIsUnknown(Refusal):
+class RoutingPolicyIsUnknown(Refusal):
     """There is no such version of the rules."""
 
     kind = RefusalKind.NOT_FOUND
@@ -172,12 +172,12 @@ def enact(unit: UnitOfWork, version: int, *, approval: UUID) -> PolicyRow:
 
     Refusals
     --------
-    policy_is_unknown, policy_is_in_force, and those of `consume_approval`
+    routing_policy_is_unknown, policy_is_in_force, and those of `consume_approval`
     """
     table.lock_policies(unit.connection)
     found = policies(unit.connection, version=version)
     if not found:
-        raise PolicyIsUnknown(version=version)
+        raise RoutingPolicyIsUnknown(version=version)
     if found[0].in_force_at is not None:
         raise PolicyIsInForce(version=version)
     subject = f"routing_policy:{version}"

@@ -20,7 +20,7 @@ from steelyard.payments.model.merchants import (
     RiskGrade,
     RiskNote,
 )
-from steelyard.payments.model.merchants_refusals import ApplicationIsUnknown
+from steelyard.payments.model.merchants_refusals import MerchantApplicationIsUnknown
 from steelyard.payments.model.orders import OrderState
 from steelyard.payments.model.refusals import PaymentMerchantIsUnknown
 
@@ -318,7 +318,7 @@ def read_application(
 
     Refusals
     --------
-    application_is_unknown
+    merchant_application_is_unknown
     """
     row = connection.execute(
         sa.text(
@@ -328,7 +328,7 @@ def read_application(
         {"id": application},
     ).one_or_none()
     if row is None:
-        raise ApplicationIsUnknown(application=application)
+        raise MerchantApplicationIsUnknown(application=application)
     return _application(row)
 
 

@@ -23,7 +23,7 @@ _CODES: Final = {
     "request_is_in_flight": "idempotency_key_in_use",
 }
 _PARAMS: Final = {
-    "amount_is_out_of_range": "amount",
+    "payment_amount_is_out_of_range": "amount",
     "currency_is_not_taken": "currency",
     "unknown_currency": "currency",
     "refund_exceeds_payment": "amount",
@@ -85,7 +85,7 @@ def _told(refusal: Refusal) -> tuple[str, str | None]:
         return words.get(str(facts.get("what")), "parameter_invalid"), named
     if code == "facade_state_forbids":
         return f"{facts.get('noun')}_unexpected_state", named
-    if code == "amount_is_out_of_range":
+    if code == "payment_amount_is_out_of_range":
         amount, least = facts.get("amount_minor"), facts.get("least_minor")
         is_small = isinstance(amount, int) and isinstance(least, int) and amount < least
         return "amount_too_small" if is_small else "amount_too_large", named
