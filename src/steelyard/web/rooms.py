@@ -48,6 +48,9 @@ LOADED = (
     payments.tieout,
     payments.routing,
     payments.channel_life,
+    payments.fx_facts,
+    payments.fx,
+    payments.cross_border,
     payments.merchants_facts,
     payments.stripe_events,
     payments.settlement_accounts,
@@ -104,6 +107,9 @@ JOBS = (
     payments.debits_upkeep.move_debit_batches,
     payments.debits_upkeep.make_bank_files,
     payments.debits_upkeep.tend_debits,
+    payments.fx_upkeep.take_rates,
+    payments.fx_upkeep.expire_quotes,
+    payments.fx_upkeep.ask_remitters,
     credit.upkeep.close_days,
     credit.origination_upkeep.expire_applications,
     credit.bureau.poll_bureau,
@@ -154,10 +160,12 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.payments.http import debit_batch_router as of_debit_batches
     from steelyard.payments.http import debit_router as of_debits
     from steelyard.payments.http import degraded_router as of_degraded
+    from steelyard.payments.http import cross_border_router as of_cross_border
     from steelyard.payments.http import dispute_router as of_disputes
     from steelyard.payments.http import fee_router as of_fees
     from steelyard.payments.http import limit_router as of_limits
     from steelyard.payments.http import mandate_router as of_mandates
+    from steelyard.payments.http import fx_router as of_fx
     from steelyard.payments.http import merchant_router as of_merchants
     from steelyard.payments.http import monitoring_router as of_monitoring
     from steelyard.payments.http import notice_router as of_channel_notices
@@ -214,6 +222,8 @@ def routers() -> tuple[APIRouter, ...]:
         of_payment_reports,
         of_monitoring,
         of_degraded,
+        of_fx,
+        of_cross_border,
         of_loans,
         of_day_close,
         of_originations,

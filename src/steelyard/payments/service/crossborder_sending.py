@@ -6,7 +6,7 @@ answer recorded in a second one. `unknown` changes nothing but the time of the n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -93,6 +93,41 @@ class CrossBorder:
     remitters: Mapping[str, Remitter]
     names: NameScreen = field(default_factory=NoNames)
 
+    def advance(
+        self, payment: UUID, *, merchant: UUID | None = None, actor: str = "system:cross_border"
+    ) -> Cross:
+        """Take a payment as far as it goes, after its payer confirmed; said again it goes on.
+
+        Returns
+        -------
+        Cross
+            Sent or ended; or held, or with a provider that did not answer yet.
+
+        Refusals
+        --------
+        cross_border_is_unknown, quote_has_expired, quote_is_not_active, balance_does_not_cover,
+        own_currency_is_short, provider_is_unknown, cross_border_state_forbids
+        """
+        with self.database.reading() as connection:
+            found = crossborder.read(connection, payment, merchant=merchant)
+        steps: dict[CrossState, Callable[[], Cross]] = {
+            CrossState.QUOTED: lambda: self.database.transact(
+                lambda unit: crossborder.accept(unit, payment), actor=actor
+            ),
+            CrossState.LOCKED: lambda: self.screen(payment, actor=actor),
+            CrossState.SCREENED: lambda: self.database.transact(
+                lambda unit: crossborder.fund(unit, payment), actor=actor
+            ),
+            CrossState.FUNDED: lambda: self.convert(payment, actor=actor),
+            CrossState.CONVERTED: lambda: self.send(payment, actor=actor),
+        }
+        for _ in range(len(steps)):
+            step = steps.get(found.state)
+            if step is None or found.hold:
+                break
+            found = step()
+        return found
+
     def screen(self, payment: UUID, *, actor: str = "system:cross_border") -> Cross:
         """Ask the gate and the lists of names about a locked payment.
 
@@ -175,9 +210,10 @@ class CrossBorder:
         with self.database.reading() as connection:
             for leg in table.read(connection, payment).legs:
                 self._of(leg.provider)
-        found = self.database.transact(lambda unit: _intend(unit, payment), actor=actor)
+        found, wanted = self.database.transact(lambda unit: _intend(unit, payment), actor=actor)
         for leg in found.legs:
-            if leg.state is LegState.SENDING and leg.sent_at is None:
+            # One that is under way from before is asked about, and not sent again.
+            if leg.no in wanted:
                 said = self._of(leg.provider).send(_request(found, leg))
                 found = self.report(payment, leg.no, said, source="answer", actor=actor)
         return found
@@ -339,16 +375,17 @@ def _replan(
     return table.read(unit.connection, payment)
 
 
-def _intend(unit: UnitOfWork, payment: UUID) -> Cross:
+def _intend(unit: UnitOfWork, payment: UUID) -> tuple[Cross, frozenset[int]]:
+    """Write which legs are to be sent, and return their numbers."""
     found = locked(unit, payment, None)
     if found.state is not CrossState.CONVERTED:
         raise CrossBorderStateForbids(payment=payment, state=found.state.value, verb="sent")
-    for leg in found.legs:
-        if leg.state is LegState.CONVERTED:
-            wanted = replace(leg, state=LegState.SENDING, next_query_at=unit.now + _ASK_AGAIN)
-            table.update_leg(unit.connection, leg, wanted)
-            note(unit, found, "sending", leg=leg.no, provider=leg.provider)
-    return table.read(unit.connection, payment)
+    wanted = [leg for leg in found.legs if leg.state is LegState.CONVERTED]
+    for leg in wanted:
+        after = replace(leg, state=LegState.SENDING, next_query_at=unit.now + _ASK_AGAIN)
+        table.update_leg(unit.connection, leg, after)
+        note(unit, found, "sending", leg=leg.no, provider=leg.provider)
+    return table.read(unit.connection, payment), frozenset(leg.no for leg in wanted)
 
 
 def _wait(unit: UnitOfWork, payment: UUID, no: int, said: Delivery, why: Refusal) -> Cross:

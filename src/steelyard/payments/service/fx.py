@@ -98,6 +98,7 @@ __all__ = [
     "Revaluation",
     "Tick",
     "TickState",
+    "as_rate",
     "backtest",
     "confirm",
     "held",
