@@ -23,6 +23,7 @@ from steelyard.web.live.source import Glance
 from steelyard.web.live.wire import (
     ApplicationsOut,
     BalanceOut,
+    ChannelNowOut,
     ConsumerOut,
     CreditOut,
     DecisionOut,
@@ -32,7 +33,9 @@ from steelyard.web.live.wire import (
     MovementOut,
     OutcomeOut,
     OwedOut,
+    PaymentsNowOut,
     ReasonOut,
+    TieOutNowOut,
     decimal_text,
 )
 from steelyard.web.platform import SteelyardPlatform, open_platform
@@ -125,6 +128,7 @@ class Town:
             outcomes=() if self.is_empty else OUTCOMES,
             decided=tuple(self._decision(n) for n in range(made, max(made - 10, 0), -1)),
             credit=None if self.is_empty else self._credit(),
+            paying=None if self.is_empty else self._paying(),
         )
 
     def movement(self, book: str, id: UUID) -> MovementDetailOut:
@@ -209,6 +213,31 @@ class Town:
         return CreditOut(
             owed=[owed],
             applications_today=[ApplicationsOut(state=one, times=n) for one, n in today],
+        )
+
+    def _paying(self) -> PaymentsNowOut:
+        rows = (
+            ("balance", None, "closed", 140, 139, 0),
+            ("alipay", "live", "closed", 40, 38, 1),
+            ("uni", "live", "open", 12, 3, 2),
+            ("wechat", "live", "half_open", 20, 19, 0),
+        )
+        names = ("channel", "stage", "breaker", "tried", "succeeded", "unknown")
+        tie = TieOutNowOut(
+            currency="CNY",
+            on=date(2026, 3, 1),
+            holds=True,
+            why="ties_out",
+            exponent=2,
+            difference_minor=0,
+            difference="0.00",
+        )
+        return PaymentsNowOut(
+            tried=212,
+            success_share=0.9476,
+            unknown=3,
+            channels=[ChannelNowOut(**dict(zip(names, row, strict=True))) for row in rows],
+            tie_outs=[tie],
         )
 
     def _micros(self, movement: MovementOut) -> int:

@@ -157,9 +157,10 @@ def tie_out(on: On = None, sandbox: Sandbox = False, as_json: AsJson = False) ->
 
 @contextmanager
 def _platform() -> Iterator[SteelyardPlatform]:
+    from steelyard.cli.running import settings_of_running
     from steelyard.web.platform import open_platform
 
-    with open_platform(read_settings()) as platform:
+    with open_platform(settings_of_running(read_settings())) as platform:
         yield platform
 
 

@@ -450,7 +450,10 @@ def end_due(unit: UnitOfWork, *, limit: int = 200) -> int:
 
 def _end(unit: UnitOfWork, order: Order, *, is_cancelling: bool) -> Order:
     """Let an order end now, or as soon as the channel of its last attempt has said so."""
-    tried = attempts_table.of_order(unit.connection, order.id)
+    ids = [one.id for one in attempts_table.of_order(unit.connection, order.id)]
+    # Who asks channels claims attempts without their orders: what was read unlocked may be old.
+    held = attempts_table.lock(unit.connection, ids)
+    tried = [held[id] for id in ids]
     waiting = [one for one in tried if one.state is AttemptState.INIT]
     under_way = [one for one in tried if one.state.is_under_way]
     over = OrderState.CANCELLED if is_cancelling else OrderState.EXPIRED

@@ -15,6 +15,8 @@ import msgspec
 
 from steelyard.base.lifeline import stop_with_parent
 from steelyard.simulation.channel.alipay import Alipay
+from steelyard.simulation.channel.cards import PATH as CARDS
+from steelyard.simulation.channel.cards import Cards
 from steelyard.simulation.channel.clock import Clock, instant
 from steelyard.simulation.channel.desk import PLANTS, Asked, Desk, Told
 from steelyard.simulation.channel.notices import Notices
@@ -133,6 +135,7 @@ class Simulator:
         self.desk = Desk(self.store, self.clock, cut_off_seconds=cut_off_seconds)
         self._uni, self._wechat = Uni(self.seals), WeChat(self.seals)
         self._alipay = Alipay(self.seals)
+        self._cards = Cards()
         self.dialects: dict[str, Dialect] = {
             one.name: one for one in (self._uni, self._wechat, self._alipay)
         }
@@ -182,6 +185,8 @@ class Simulator:
 
     async def _serve(self, request: Request) -> Reply:
         path = request.path
+        if path.startswith(CARDS):
+            return self._confirm_card(request)
         if path.startswith("/uni/"):
             return await self._exchange(self._uni, request)
         if path == "/gateway.do":
@@ -202,6 +207,18 @@ class Simulator:
             return self._play(request)
         except (msgspec.MsgspecError, KeyError, ValueError) as error:
             return _json({"wrong": str(error)}, 400)
+
+    def _confirm_card(self, request: Request) -> Reply:
+        """Answer for the bank behind `uni`, which is out of order when the channel is."""
+        if "uni" in self._out:
+            return _SILENT if self._out["uni"] else Reply(503, b"out of order")
+        if not self._uni.is_believed(request):
+            return self._uni.refuse(request, "not_signed")
+        try:
+            told, is_lost = self._cards.answer(request)
+        except msgspec.MsgspecError:
+            return self._uni.refuse(request, "malformed")
+        return _SILENT if is_lost else self._uni.signed(request, msgspec.json.encode(told))
 
     async def _exchange(self, dialect: Dialect, request: Request) -> Reply:
         """Answer a request in a dialect, as its rule wants it."""

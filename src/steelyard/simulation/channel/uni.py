@@ -121,6 +121,10 @@ class Uni:
         signed = self._sign(request, 200, content)
         return Reply(200, content, signed.headers, "text/csv; charset=utf-8")
 
+    def signed(self, request: Request, body: bytes) -> Reply:
+        """Return an answer of the bank behind it, signed."""
+        return self._sign(request, 200, body)
+
     def refuse(self, request: Request, wrong: str) -> Reply:
         """Return a signed no."""
         body = msgspec.json.encode({"number": "", "state": "refused", "code": wrong})

@@ -10,7 +10,7 @@ from steelyard.base import Database, UnitOfWork
 from steelyard.ledger import BookReader
 from steelyard.payments import custody, institution
 from steelyard.simulation import store
-from steelyard.simulation.model import CURRENCY
+from steelyard.simulation.model import CURRENCY, midnight
 from steelyard.simulation.model.custody import ON_THE_WAY, OWN, RESERVE
 from steelyard.simulation.model.state import BOOK, SETTLEMENT, TownIsNotFounded
 
@@ -26,8 +26,9 @@ Tell = Callable[[str, Mapping[str, object]], None]
 def open_reserve(database: Database, tell: Tell) -> None:
     """Have the town's reserve lie at the simulated custodian, with what the book holds by now.
 
-    It lies there since the day before: an opening balance is no movement of the day on which
-    statements begin. Done again it changes nothing, and cut off it is done again whole.
+    It lies there since before the town's first day: what was there before is stated as an opening
+    balance, and as a movement of no day of the town. Done again it changes nothing, and cut off it
+    is done again whole.
 
     Parameters
     ----------
@@ -38,14 +39,16 @@ def open_reserve(database: Database, tell: Tell) -> None:
     town_is_not_founded, institution_is_not_open, custody_account_is_another
     """
     with database.reading() as connection:
-        if store.read(connection) is None:
+        state = store.read(connection)
+        if state is None:
             raise TownIsNotFounded
         known = custody.accounts_of(connection, institution.Mode.LIVE)
         if any(one.currency == CURRENCY for one in known):
             return
         held = BookReader(connection, BOOK).balances([SETTLEMENT]).get(SETTLEMENT, 0)
         at = database.clock.read(connection)
-    tell("/clock", {"at": (at - timedelta(days=1)).isoformat(), "speed": 0})
+    before = midnight(state.plan.opens_on) - timedelta(days=1)
+    tell("/clock", {"at": before.isoformat(), "speed": 0})
     tell("/accounts", {"no": RESERVE, "currency": CURRENCY, "balance_minor": held})
     tell("/clock", {"at": at.isoformat(), "speed": 0})
 

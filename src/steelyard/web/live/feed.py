@@ -313,6 +313,7 @@ class Feed:
                 rows=list(glance.balances),
             ),
             credit=glance.credit,
+            paying=glance.paying,
             counts=CountsOut(
                 parties=glance.parties,
                 accounts=glance.accounts,

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -18,10 +18,12 @@ from steelyard.base import StoredBusinessClock
 from steelyard.base.http import Platform
 from steelyard.credit import glance
 from steelyard.kernel import Currency, encode_cursor
+from steelyard.payments import glance as payments_glance
 from steelyard.web.live.pulse import Sample
 from steelyard.web.live.wire import (
     ApplicationsOut,
     BalanceOut,
+    ChannelNowOut,
     ConsumerOut,
     CreditOut,
     DecisionOut,
@@ -31,7 +33,9 @@ from steelyard.web.live.wire import (
     MovementOut,
     OutcomeOut,
     OwedOut,
+    PaymentsNowOut,
     ReasonOut,
+    TieOutNowOut,
     decimal_text,
 )
 
@@ -51,6 +55,7 @@ class Glance:
     outcomes : how often each is among the last decisions, in the order of severity
     decided : the last decisions, newest first
     credit : None where nobody lends
+    paying : None where no payment institution is open
     """
 
     sample: Sample
@@ -65,6 +70,7 @@ class Glance:
     outcomes: tuple[OutcomeOut, ...]
     decided: tuple[DecisionOut, ...]
     credit: CreditOut | None = None
+    paying: PaymentsNowOut | None = None
 
 
 class LiveSource(Protocol):
@@ -92,6 +98,8 @@ _FACTS_READ = 1_000
 _BALANCES_FOR_S = 2.0
 _PARTIES_FOR_S = 10.0
 _CREDIT_FOR_S = 4.0
+_PAYING_FOR_S = 2.0
+_PAYING_SINCE = timedelta(hours=1)
 _MOST_SHARE = 0.02
 """Of all time, that is spent on one thing that costs more to read."""
 _DAY_OF = ZoneInfo("Asia/Shanghai")
@@ -100,7 +108,7 @@ _SPEED = sa.text("SELECT speed FROM base.clock")
 
 
 class DoorSource:
-    """Looks through the doors of `ledger`, `decisions`, `events`, `parties` and `credit`.
+    """Looks through the doors of the rooms: books, decisions, events, parties, payments, credit.
 
     Parameters
     ----------
@@ -114,6 +122,10 @@ class DoorSource:
         self._credit = _Kept(
             lambda connection: _credit(connection, self.database.clock.read(connection)),
             for_s=_CREDIT_FOR_S,
+        )
+        self._paying = _Kept(
+            lambda connection: _paying(connection, self.database.clock.read(connection)),
+            for_s=_PAYING_FOR_S,
         )
 
     def count(self) -> Sample:
@@ -150,6 +162,7 @@ class DoorSource:
                 ),
                 decided=tuple(_decision(line.decision) for line in decided.newest),
                 credit=self._credit.of(connection),
+                paying=self._paying.of(connection),
             )
 
     def movement(self, book: str, id: UUID) -> MovementDetailOut:
@@ -231,6 +244,44 @@ def _owed(one: glance.Owed) -> OwedOut:
         loans=one.loans,
         late=one.late,
         late_share=round(one.late_share, 4),
+    )
+
+
+def _paying(connection: sa.Connection, now: datetime) -> PaymentsNowOut | None:
+    found = payments_glance.look(connection, now - _PAYING_SINCE)
+    if found is None:
+        return None
+    share = found.success_share
+    return PaymentsNowOut(
+        tried=found.tried,
+        success_share=None if share is None else round(share, 4),
+        unknown=found.unknown,
+        channels=[
+            ChannelNowOut(
+                channel=one.code,
+                stage=one.stage,
+                breaker=one.breaker.value,
+                tried=one.tried,
+                succeeded=one.succeeded,
+                unknown=one.unknown,
+            )
+            for one in found.channels
+        ],
+        tie_outs=[_tie(one) for one in found.tie_outs],
+    )
+
+
+def _tie(one: payments_glance.TieOut) -> TieOutNowOut:
+    exponent = Currency.of(one.currency).exponent
+    off = one.difference_minor
+    return TieOutNowOut(
+        currency=one.currency,
+        on=one.on,
+        holds=one.holds,
+        why=one.why,
+        exponent=exponent,
+        difference_minor=off,
+        difference=None if off is None else decimal_text(off, exponent),
     )
 
 

@@ -144,6 +144,41 @@ class CreditOut(BaseModel):
     )
 
 
+class ChannelNowOut(BaseModel):
+    """A channel: how it went in the last hour by the business clock, and how it stands."""
+
+    channel: str = Field(examples=["uni"], description="`balance`: from balances in our own book")
+    stage: str | None = Field(examples=["live"], description="null: it has no life of its own")
+    breaker: str = Field(examples=["closed"], description="closed, open or half_open")
+    tried: int = Field(examples=[57])
+    succeeded: int = Field(examples=[55])
+    unknown: int = Field(examples=[1], description="of any time, with nobody knowing the end")
+
+
+class TieOutNowOut(BaseModel):
+    """The last tie-out of the reserve in a currency."""
+
+    currency: str = Field(examples=["CNY"])
+    on: date = Field(examples=["2026-03-02"])
+    holds: bool = Field(examples=[True])
+    why: str = Field(examples=["ties_out"], description="a code")
+    exponent: int = Field(examples=[2])
+    difference_minor: int | None = Field(examples=[0], description="null: there was no statement")
+    difference: str | None = Field(examples=["0.00"])
+
+
+class PaymentsNowOut(BaseModel):
+    """Payments over channels and from balances; a few seconds old."""
+
+    tried: int = Field(examples=[212], description="in the last hour by the business clock")
+    success_share: float | None = Field(
+        examples=[0.981], description="of those that ended; null where none did"
+    )
+    unknown: int = Field(examples=[2], description="of any time, with nobody knowing the end")
+    channels: list[ChannelNowOut]
+    tie_outs: list[TieOutNowOut] = Field(description="the last of each currency")
+
+
 class CountsOut(BaseModel):
     """How many there are; null where it is not counted."""
 
@@ -173,6 +208,7 @@ class SummaryOut(BaseModel):
     lag: LagOut
     trial_balance: TrialBalanceOut
     credit: CreditOut | None = Field(description="null where nobody lends")
+    paying: PaymentsNowOut | None = Field(description="null where no institution is open")
     counts: CountsOut
     points: list[PointOut] = Field(description="the last two points of the chart")
 

@@ -5,6 +5,7 @@ import { Credit } from "./credit.js";
 import { Decisions } from "./decisions.js";
 import { Drawer } from "./drawer.js";
 import { count, instant, make, money, rate, shortInstant, time, utc } from "./format.js";
+import { Paying } from "./paying.js";
 import { Stream } from "./stream.js";
 import { t } from "./texts.js";
 
@@ -17,6 +18,7 @@ const chart = new Chart(at("chart"), at("chart-said"));
 const drawer = new Drawer(at("drawer"));
 const decisions = new Decisions(at("decisions-card"));
 const credit = new Credit(at("credit-card"));
+const paying = new Paying(at("paying-card"));
 
 let points = [];
 let rows = new Map();
@@ -101,6 +103,7 @@ function showSummary(summary) {
   showRate("events", summary.events);
   decisions.show(summary.decisions);
   credit.show(summary.credit);
+  paying.show(summary.paying);
   showLag(summary.lag);
   showBalance(summary.trial_balance);
   for (const name of ["parties", "accounts", "transfers", "facts"]) {
