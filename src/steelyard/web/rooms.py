@@ -157,15 +157,15 @@ def routers() -> tuple[APIRouter, ...]:
     from steelyard.payments.http import clearing_router as of_clearing
     from steelyard.payments.http import code_router as of_codes
     from steelyard.payments.http import corporate_router as of_corporate
+    from steelyard.payments.http import cross_border_router as of_cross_border
     from steelyard.payments.http import debit_batch_router as of_debit_batches
     from steelyard.payments.http import debit_router as of_debits
     from steelyard.payments.http import degraded_router as of_degraded
-    from steelyard.payments.http import cross_border_router as of_cross_border
     from steelyard.payments.http import dispute_router as of_disputes
     from steelyard.payments.http import fee_router as of_fees
+    from steelyard.payments.http import fx_router as of_fx
     from steelyard.payments.http import limit_router as of_limits
     from steelyard.payments.http import mandate_router as of_mandates
-    from steelyard.payments.http import fx_router as of_fx
     from steelyard.payments.http import merchant_router as of_merchants
     from steelyard.payments.http import monitoring_router as of_monitoring
     from steelyard.payments.http import notice_router as of_channel_notices

@@ -9,14 +9,14 @@ from steelyard.payments.http.channel_life import router as channel_router
 from steelyard.payments.http.clearing import router as clearing_router
 from steelyard.payments.http.codes import router as code_router
 from steelyard.payments.http.corporate import router as corporate_router
+from steelyard.payments.http.crossborder import router as cross_border_router
 from steelyard.payments.http.debits import router as debit_router
 from steelyard.payments.http.degraded import router as degraded_router
-from steelyard.payments.http.crossborder import router as cross_border_router
 from steelyard.payments.http.disputes import router as dispute_router
 from steelyard.payments.http.fees import router as fee_router
+from steelyard.payments.http.fx import router as fx_router
 from steelyard.payments.http.limits import router as limit_router
 from steelyard.payments.http.mandates import router as mandate_router
-from steelyard.payments.http.fx import router as fx_router
 from steelyard.payments.http.merchants import router as merchant_router
 from steelyard.payments.http.monitoring import router as monitoring_router
 from steelyard.payments.http.notices import router as notice_router
@@ -40,15 +40,15 @@ __all__ = [
     "clearing_router",
     "code_router",
     "corporate_router",
+    "cross_border_router",
     "debit_batch_router",
     "debit_router",
     "degraded_router",
-    "cross_border_router",
     "dispute_router",
     "fee_router",
+    "fx_router",
     "limit_router",
     "mandate_router",
-    "fx_router",
     "merchant_router",
     "monitoring_router",
     "notice_router",
