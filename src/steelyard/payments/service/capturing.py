@@ -46,7 +46,7 @@ from steelyard.payments.model.channel import Finding, PayRequest, Query
 from steelyard.payments.model.checks import whose
 from steelyard.payments.model.orders import Order, OrderState
 from steelyard.payments.model.refusals import PaymentAmountIsOutOfRange, PaymentIsUnknown
-from steelyard.payments.service import facts, institution
+from steelyard.payments.service import facts, institution, limits
 from steelyard.payments.service.capturing_facts import PaymentCaptured
 from steelyard.payments.service.paying import Desk
 from steelyard.payments.store import attempts as attempts_table
@@ -403,10 +403,9 @@ def _settle(unit: UnitOfWork, order: Order, done: Capture) -> Order:
     is_taken = after.captured_minor > 0
     if attempt.state is AttemptState.AUTHORIZED:
         state = AttemptState.SUCCEEDED if is_taken else AttemptState.CLOSED
-        attempts_table.write(
-            unit.connection,
-            [replace(attempt, state=state, final_at=unit.now, next_query_at=None)],
-        )
+        ended = replace(attempt, state=state, final_at=unit.now, next_query_at=None)
+        attempts_table.write(unit.connection, [ended])
+        limits.give_back(unit, [ended])
     orders_table.write(unit.connection, [after])
     after = replace(after, version=after.version + 1)
     _tell(unit, order, after, attempt, done)
