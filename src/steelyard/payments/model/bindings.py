@@ -160,7 +160,7 @@ def is_card_number(text: str) -> bool:
 
     Examples
     --------
-    >>> is_card_number("6222020000000000001")
+    >>> is_card_number("6222020000000000000"), is_card_number("6222020000000000001")
     (True, False)
     """
     if not (text.isascii() and text.isdecimal() and 12 <= len(text) <= 19):
