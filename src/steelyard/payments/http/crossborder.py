@@ -306,7 +306,7 @@ def make_payment(body: CrossIn, write: Exchanges) -> Response:
 
 
 @router.get("", response_model=CrossPage, responses=refusals(CursorIsInvalid))
-def list_payments(read: Reads, cursor: Cursor = None, limit: Limit = 50) -> CrossPage:
+def list_cross_border(read: Reads, cursor: Cursor = None, limit: Limit = 50) -> CrossPage:
     """List payments, the newest first: a merchant's own, or all for staff."""
     caller = merchant_of(read.caller)
     with read.database.reading() as connection:
@@ -380,7 +380,7 @@ def release_payment(id: CrossId, body: ReasonIn, write: Approves) -> Response:
     response_model=CrossOut,
     responses=refusals(*_STATE, cross_border.CrossBorderIsHeld, write=True),
 )
-def reject_payment(id: CrossId, body: ReasonIn, write: Exchanges) -> Response:
+def reject_cross_border(id: CrossId, body: ReasonIn, write: Exchanges) -> Response:
     """End a payment that was not converted; what was set aside is the payer's again."""
     caller = merchant_of(write.caller)
     return write.run(

@@ -99,7 +99,7 @@ def read_degraded(read: Reads) -> DegradedOut:
     response_model=ApprovalAskedOut,
     responses=refusals(degraded.DegradedSettingIsMalformed, write=True),
 )
-def request_change(body: DegradedSettingIO, write: Rules) -> Response:
+def request_degraded_change(body: DegradedSettingIO, write: Rules) -> Response:
     """Ask for a second person's yes to another setting."""
 
     def work(unit: UnitOfWork) -> ApprovalAskedOut:
@@ -118,7 +118,7 @@ def request_change(body: DegradedSettingIO, write: Rules) -> Response:
         degraded.DegradedSettingIsMalformed, *approvals.CONSUME_REFUSALS, write=True
     ),
 )
-def change(body: DegradedChangeIn, write: Rules) -> Response:
+def change_degraded(body: DegradedChangeIn, write: Rules) -> Response:
     """Let another setting hold from now on."""
 
     def work(unit: UnitOfWork) -> DegradedOut:

@@ -118,7 +118,7 @@ class Lines(BaseModel):
     status_code=201,
     responses=refusals(limits.LimitIsMalformed, institution.InstitutionIsNotOpen, write=True),
 )
-def draft(body: LimitIn, write: Rules) -> Response:
+def draft_limit(body: LimitIn, write: Rules) -> Response:
     """Draft a limit; it holds once a second person approved it, and from its day on."""
     new = limits.NewLimit(**body.model_dump())
     return write.run(lambda unit: LimitOut.of(limits.draft(unit, new)), status=201)
@@ -155,7 +155,7 @@ def read_left(read: Reads, asked: Annotated[LeftIn, Query()]) -> Lines:
     response_model=ApprovalAskedOut,
     responses=refusals(*_MOVES, write=True),
 )
-def request_approval(limit: LimitId, write: Rules) -> Response:
+def request_limit_approval(limit: LimitId, write: Rules) -> Response:
     """Ask for a second person's yes to a limit."""
 
     def work(unit: UnitOfWork) -> ApprovalAskedOut:
@@ -172,12 +172,12 @@ def request_approval(limit: LimitId, write: Rules) -> Response:
     response_model=LimitOut,
     responses=refusals(*_MOVES, limits.LimitIsMalformed, *approvals.CONSUME_REFUSALS, write=True),
 )
-def approve(limit: LimitId, body: ApprovedIn, write: Rules) -> Response:
+def approve_limit(limit: LimitId, body: ApprovedIn, write: Rules) -> Response:
     """Let a limit hold from its day on."""
     return write.run(lambda unit: LimitOut.of(limits.approve(unit, limit, body.approval)))
 
 
 @router.post("/{limit}/withdraw", response_model=LimitOut, responses=refusals(*_MOVES, write=True))
-def withdraw(limit: LimitId, write: Rules) -> Response:
+def withdraw_limit(limit: LimitId, write: Rules) -> Response:
     """Give a drafted limit up."""
     return write.run(lambda unit: LimitOut.of(limits.withdraw(unit, limit)))
