@@ -13,6 +13,7 @@ from steelyard.cli import (
     doctor,
     events,
     features,
+    fx,
     imports,
     ledger,
     lists,
@@ -53,6 +54,7 @@ app.add_typer(watch.app, name="watch")
 app.add_typer(cases.app, name="cases")
 app.add_typer(credit.app, name="credit")
 app.add_typer(payments.app, name="payments")
+app.add_typer(fx.app, name="fx")
 app.add_typer(recon.app, name="recon")
 app.add_typer(simulate.app, name="simulate")
 app.command("doctor")(doctor.doctor)

@@ -41,6 +41,7 @@ from steelyard.payments.model.fx import (
     jump_of,
     moved_ppm,
     must_be_fresh,
+    premium_ppm,
 )
 from steelyard.payments.model.fx_backtest import Backtest, backtest
 from steelyard.payments.model.fx_refusals import (
@@ -100,11 +101,13 @@ __all__ = [
     "TickState",
     "as_rate",
     "backtest",
+    "book_of",
     "confirm",
     "held",
     "history",
     "pair_totals",
     "positions",
+    "premium_ppm",
     "pull",
     "rates_at",
     "reject",

@@ -85,6 +85,7 @@ __all__ = [
     "list_quotes",
     "make",
     "post_back",
+    "price_of",
     "read",
     "read_conversion",
 ]
