@@ -75,6 +75,24 @@ def test_what_is_lent_is_shown(
     expect(page.locator("#applied span")).to_have_count(4)
 
 
+@pytest.mark.parametrize(
+    ("locale", "title", "states"),
+    [
+        ("en-US", "Payments", ["in use", "shut", "on trial"]),
+        ("zh-CN", "支付", ["正常", "熔断", "试通"]),
+    ],
+)
+def test_how_people_pay_is_shown(
+    open_page: Opener, address: str, locale: str, title: str, states: list[str]
+) -> None:
+    page = open_page(address, locale=locale)
+    expect(page.locator("#paying-title")).to_have_text(title)
+    expect(page.locator("#paid dd")).to_have_text(["212", "94.8%", "3"])
+    expect(page.locator("#channels li")).to_have_count(4)
+    expect(page.locator("#channels .breaker")).to_have_text(states)
+    expect(page.locator("#ties li")).to_contain_text(["2026-03-01 CNY"])
+
+
 def test_money_has_the_decimals_of_its_currency(open_page: Opener, address: str) -> None:
     page = open_page(address)
     expect(page.locator("#movements tr")).to_have_count(20)
@@ -224,6 +242,7 @@ def test_an_empty_house_says_what_to_do(open_page: Opener, address: str, town: T
     expect(page.locator("#nothing")).to_be_visible()
     expect(page.locator("#balance-aside")).to_have_text("no books yet")
     expect(page.locator("#credit-card")).to_be_hidden()
+    expect(page.locator("#paying-card")).to_be_hidden()
     expect(page.locator("#count-parties")).to_have_text("–")
 
 

@@ -17,6 +17,7 @@ from steelyard.simulation.model.state import BOOK, SETTLEMENT, TownIsNotFounded
 __all__ = ["Tell", "open_reserve"]
 
 _ACTOR: Final = "system:town"
+_BEFORE: Final = timedelta(days=30)
 
 
 Tell = Callable[[str, Mapping[str, object]], None]
@@ -47,7 +48,7 @@ def open_reserve(database: Database, tell: Tell) -> None:
             return
         held = BookReader(connection, BOOK).balances([SETTLEMENT]).get(SETTLEMENT, 0)
         at = database.clock.read(connection)
-    before = midnight(state.plan.opens_on) - timedelta(days=1)
+    before = midnight(state.plan.opens_on) - _BEFORE
     tell("/clock", {"at": before.isoformat(), "speed": 0})
     tell("/accounts", {"no": RESERVE, "currency": CURRENCY, "balance_minor": held})
     tell("/clock", {"at": at.isoformat(), "speed": 0})
