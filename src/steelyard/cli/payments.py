@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime
@@ -40,6 +40,9 @@ _CHANNELS = [
     Column("refunds", "refunds", right=True),
     Column("refunded", "refunded", right=True),
     Column("fees", "fees", right=True),
+]
+_STATEMENTS = [
+    Column("channel", "channel"),
     Column("statement", "statement"),
     Column("lines", "lines", right=True),
     Column("matched", "matched", right=True),
@@ -56,6 +59,7 @@ _MERCHANTS = [
     Column("paid", "paid", right=True),
     Column("payout", "payout"),
 ]
+_NOTHING = ("0.00", "0", "0.000", "–")
 _TIES = [Column("what", "reserve"), Column("amount", "amount", right=True)]
 _SETTLEMENTS = [
     Column("id", "settlement"),
@@ -189,49 +193,52 @@ def _money(amount_minor: int | None, currency: str) -> str:
 
 
 def _print(report: day.DayReport) -> None:
-    """Print the three tables of a day."""
-    show(
-        [
-            {
-                "channel": f"{one.channel} {one.currency}",
-                "state": one.state,
-                "payments": one.payments,
-                "gross": _money(one.gross_minor, one.currency),
-                "refunds": one.refunds,
-                "refunded": _money(one.refund_minor, one.currency),
-                "fees": _money(one.fee_minor, one.currency),
-                "statement": one.statement,
-                "lines": one.lines,
-                "matched": one.matched,
-                "breaks": one.breaks,
-            }
-            for one in report.channels
-        ],
-        _CHANNELS,
-        as_json=False,
-        title=f"{report.on}: channels",
-    )
-    show(
-        [
-            {
-                "merchant": f"{one.name} {one.currency}",
-                "gross": _money(one.gross_minor, one.currency),
-                "refund": _money(one.refund_minor, one.currency),
-                "dispute": _money(one.dispute_minor, one.currency),
-                "fee": _money(one.fee_minor, one.currency),
-                "reserve": _money(one.reserve_minor, one.currency),
-                "net": _money(one.net_minor, one.currency),
-                "paid": _money(one.paid_minor, one.currency),
-                "payout": one.payout or "nothing due",
-            }
-            for one in report.merchants
-        ],
-        _MERCHANTS,
-        as_json=False,
-        title=f"{report.on}: merchants, paid on {report.settled_on}",
-    )
+    """Print the tables of a day: channels, their statements, merchants, the reserve."""
+    channels = [
+        {
+            "channel": f"{one.channel} {one.currency}",
+            "state": one.state,
+            "payments": one.payments,
+            "gross": _money(one.gross_minor, one.currency),
+            "refunds": one.refunds,
+            "refunded": _money(one.refund_minor, one.currency),
+            "fees": _money(one.fee_minor, one.currency),
+            "statement": one.statement,
+            "lines": one.lines,
+            "matched": one.matched,
+            "breaks": one.breaks,
+        }
+        for one in report.channels
+    ]
+    show(channels, _CHANNELS, as_json=False, title=f"{report.on}: channels")
+    show(channels, _STATEMENTS, as_json=False, title=f"{report.on}: their statements")
+    merchants = [
+        {
+            "merchant": f"{one.name} {one.currency}",
+            "gross": _money(one.gross_minor, one.currency),
+            "refund": _money(one.refund_minor, one.currency),
+            "dispute": _money(one.dispute_minor, one.currency),
+            "fee": _money(one.fee_minor, one.currency),
+            "reserve": _money(one.reserve_minor, one.currency),
+            "net": _money(one.net_minor, one.currency),
+            "paid": _money(one.paid_minor, one.currency),
+            "payout": one.payout or "nothing due",
+        }
+        for one in report.merchants
+    ]
+    title = f"{report.on}: merchants, paid on {report.settled_on}"
+    show(merchants, _of_use(_MERCHANTS, merchants), as_json=False, title=title)
     for tie in report.tie_outs:
         _print_tie(tie)
+
+
+def _of_use(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> list[Column]:
+    """Return the columns without those that say nothing of any row: a terminal is narrow."""
+    return [
+        column
+        for column in columns
+        if not column.right or any(row[column.key] not in _NOTHING for row in rows)
+    ]
 
 
 def _print_tie(tie: tieout.TieOut) -> None:
