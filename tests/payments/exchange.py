@@ -61,13 +61,15 @@ def open_exchange(database: Database, *, own_minor: int = OWN_MINOR) -> None:
     database.transact(work)
 
 
-def earned(unit: UnitOfWork, merchant: UUID, currency: str, minor: int) -> None:
+def earned(
+    unit: UnitOfWork, merchant: UUID, currency: str, minor: int, *, book: str = CLIENTS
+) -> None:
     """Let a merchant have cleared money."""
     code = accounts.available(merchant, currency)
-    institution.have_accounts(unit, CLIENTS, [(code, currency)])
+    institution.have_accounts(unit, book, [(code, currency)])
     one = Transfer(
         id=unit.new_id(),
-        book=CLIENTS,
+        book=book,
         cause="rule.test@1",
         debit=accounts.settlement(currency),
         credit=code,

@@ -11,8 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from steelyard.base import Database, Gate, NoPolicyGate, Outcome, Verdict
+from steelyard.base import Database, Gate, NoPolicyGate, Outcome, UnitOfWork, Verdict
 from steelyard.kernel import SteppingClock
+from steelyard.ledger import Funds, open_book
 from steelyard.payments.model import accounts
 from steelyard.payments.model.crossborder import (
     Cross,
@@ -33,8 +34,10 @@ from steelyard.payments.model.crossborder_routes import (
 )
 from steelyard.payments.model.fx import Lock, RateSource
 from steelyard.payments.model.orders import Mode
-from steelyard.payments.service import crossborder, fx, quotes
-from steelyard.payments.service.crossborder_sending import CrossBorder
+from steelyard.payments.model.tieout import Holdings, TieOut
+from steelyard.payments.service import crossborder, fx, institution, quotes
+from steelyard.payments.service.crossborder_sending import CrossBorder, PayoutsAreStopped
+from steelyard.payments.store import tieout as tie_outs
 from tests.payments.exchange import (
     ACCEPTED,
     OWN_MINOR,
@@ -423,6 +426,69 @@ def test_case_78_a_limit_is_split_over_two_providers(database: Database) -> None
     ended = desk.sends.report(made.id, 2, back, source="notice")
     assert ended.state is CrossState.RETURNED
     assert [leg.state for leg in ended.legs] == [LegState.CREDITED, LegState.RETURNED]
+    assert sum_of_postings(database) == 0
+
+
+def test_case_52_nothing_leaves_while_the_reserve_is_off(database: Database) -> None:
+    desk = open_desk(database)
+    made = desk.funded()
+    desk.sends.convert(made.id)
+
+    def stop(unit: UnitOfWork) -> None:
+        tie = TieOut(
+            id=unit.new_id(),
+            mode=Mode.LIVE,
+            currency="USD",
+            on=unit.now.date(),
+            run=1,
+            statement=None,
+            custody_minor=1,
+            holdings=Holdings(owed={}, in_transit={}),
+            items=(),
+            difference_minor=-1,
+            why="reserve_is_off",
+            made_at=unit.now,
+        )
+        tie_outs.insert(unit.connection, tie)
+        tie_outs.insert_stop(unit.connection, unit.new_id(), tie)
+
+    database.transact(stop)
+    with pytest.raises(PayoutsAreStopped):
+        desk.sends.send(made.id)
+    assert desk.alpha.verbs() == ["execute"]
+
+
+def test_the_sandbox_reaches_no_provider(database: Database) -> None:
+    desk = open_desk(database)
+    for book, funds in (("s_clients", Funds.CLIENT), ("s_own", Funds.OWN)):
+        database.transact(
+            lambda u, b=book, f=funds: open_book(  # type: ignore[misc]
+                u, b, name=b, funds=f, business_on=u.now.date(), timezone="Asia/Shanghai"
+            )
+        )
+
+    def work(unit: UnitOfWork) -> None:
+        institution.open_books(
+            unit, Mode.SANDBOX, client_book="s_clients", own_book="s_own", currencies=("CNY", "USD")
+        )
+        fx.top_up(unit, Mode.SANDBOX, "USD", 10_000_000)
+        fx.top_up(unit, Mode.SANDBOX, "CNY", 10_000_000)
+        earned(unit, SHOP, "CNY", 1_000_000, book="s_clients")
+
+    database.transact(work)
+
+    def made(account: str) -> Cross:
+        quote = a_quote(database, mode=Mode.SANDBOX, lock=Lock.MIN_30)
+        to = {"name": "Ada Bell", "account": account, "bank": "BANKUS33"}
+        new = desk.make(quote=quote.id, mode=Mode.SANDBOX, beneficiary=to)
+        return desk.sends.advance(new.id)
+
+    assert made("1").state is CrossState.CREDITED
+    assert made("1-RETURN").state is CrossState.RETURNED
+    assert made("1-PENDING").state is CrossState.SENT
+    assert made("1-DOWN").legs[0].state is LegState.SENDING
+    assert desk.alpha.asked == []
+    assert balance(database, CNY) == 1_000_000
     assert sum_of_postings(database) == 0
 
 

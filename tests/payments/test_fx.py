@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -205,7 +206,9 @@ def test_what_cannot_be_a_rate_is_refused(database: Database) -> None:
         )
 
 
-def test_the_closest_margin_is_taken_from_its_instant_on(database: Database) -> None:
+def test_the_closest_margin_is_taken_from_its_instant_on(
+    database: Database, clock: SteppingClock
+) -> None:
     open_exchange(database)
     now = database.now()
     plain = a_quote(database, lock=Lock.NONE)
@@ -215,8 +218,16 @@ def test_the_closest_margin_is_taken_from_its_instant_on(database: Database) -> 
             sell=sell, buy="*", tier=tier, margin_ppm=ppm, starts_at=now + timedelta(seconds=30)
         )
         database.transact(lambda unit, r=row: fx.set_margin(unit, r))  # type: ignore[misc]
-    with pytest.raises(fx.MarginIsMalformed):
+    with pytest.raises(fx.MarginIsBackdated):
         database.transact(lambda unit: fx.set_margin(unit, row))
+    with pytest.raises(fx.MarginIsMalformed):
+        database.transact(lambda unit: fx.set_margin(unit, replace(row, margin_ppm=200_001)))
+    clock.advance(timedelta(seconds=31))
+    with pytest.raises(fx.MarginIsBackdated):
+        database.transact(lambda unit: fx.set_margin(unit, row))
+    assert a_quote(database, lock=Lock.NONE).margin_ppm == 4_000
+    assert a_quote(database, lock=Lock.NONE, tier="gold").margin_ppm == 1_000
+    assert a_quote(database, lock=Lock.NONE, sell="USD", buy="EUR").margin_ppm == 9_000
 
 
 def test_positions_are_worth_nothing_after_they_were_valued(database: Database) -> None:

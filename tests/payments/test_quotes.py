@@ -199,7 +199,7 @@ def test_parts_converted_back_at_the_old_rate_add_up(
     assert (balance(database, CNY), balance(database, USD)) == (1_000_000, 0)
     assert balance(database, "position:CNY", OWN) == 0
     assert sum_of_postings(database) == 0
-    with pytest.raises(quotes.QuoteIsTooSmall):
+    with pytest.raises(quotes.ConversionReturnExceeds):
         back(1)
 
 

@@ -350,6 +350,7 @@ def requote_payment(id: CrossId, body: RequoteIn, write: Exchanges) -> Response:
         quotes.BalanceDoesNotCover,
         quotes.OwnCurrencyIsShort,
         cross_border.ProviderIsUnknown,
+        cross_border_desk.PayoutsAreStopped,
         write=True,
     ),
 )

@@ -381,7 +381,7 @@ def set_source(
     "/margins",
     response_model=MarginOut,
     status_code=201,
-    responses=refusals(fx.MarginIsMalformed, UnknownCurrency, write=True),
+    responses=refusals(fx.MarginIsMalformed, fx.MarginIsBackdated, UnknownCurrency, write=True),
 )
 def set_margin(body: MarginIn, write: Exchanges) -> Response:
     """Agree what is taken off the market's rate, by pair and tier, from a time on."""

@@ -77,6 +77,14 @@ class MarginIsMalformed(Refusal):
     zh = "加点 {margin_ppm}（百万分之一）不在 0 至 {most_ppm} 之间。"
 
 
+class MarginIsBackdated(Refusal):
+    """What was agreed is not changed afterwards."""
+
+    kind = RefusalKind.CONFLICT
+    en = "A margin cannot begin at {starts_at}: that is over, or another begins then."
+    zh = "加点不能自 {starts_at} 起生效：该时点已过，或已有另一加点同时生效。"
+
+
 class BothSidesAreGiven(Refusal):
     """One amount is fixed and the other follows from the rate."""
 
@@ -147,6 +155,14 @@ class ConversionIsUnknown(Refusal):
     kind = RefusalKind.NOT_FOUND
     en = "There is no conversion {conversion}."
     zh = "兑换 {conversion} 不存在。"
+
+
+class ConversionReturnExceeds(Refusal):
+    """No more is converted back than was converted."""
+
+    kind = RefusalKind.CONFLICT
+    en = "Of conversion {conversion}, {left_minor} can be converted back, not {amount_minor}."
+    zh = "兑换 {conversion} 可回兑 {left_minor}，不能回兑 {amount_minor}。"
 
 
 class BalanceDoesNotCover(Refusal):

@@ -44,6 +44,7 @@ from steelyard.payments.model.fx_refusals import (
     RateIsStale,
     RateIsUnknown,
 )
+from steelyard.payments.model.orders import Mode
 from steelyard.payments.service import crossborder, fx_facts, institution, quotes
 from steelyard.payments.service.clearing_books import own_code
 from steelyard.payments.service.crossborder import NameScreen, hold, locked, note, record
@@ -59,10 +60,11 @@ from steelyard.payments.service.fx_books import (
     take_to_own,
 )
 from steelyard.payments.service.institution import CAUSE, Institution
+from steelyard.payments.service.payouts import PayoutsAreStopped, must_not_be_stopped
 from steelyard.payments.store import crossborder as table
 from steelyard.payments.store import quotes as quote_table
 
-__all__ = ["CrossBorder", "NoNames"]
+__all__ = ["CrossBorder", "NoNames", "PayoutsAreStopped", "SandboxRemitter"]
 
 _SENT: Final = "rule.cross_border_sent@1"
 _ENDED: Final = "rule.cross_border_ended@1"
@@ -80,12 +82,47 @@ class NoNames:
 
 
 @dataclass(frozen=True, slots=True)
+class SandboxRemitter:
+    """Stands for every provider in the sandbox, where no money is real; it asks nobody.
+
+    It deals at the quoted rate and credits at once, unless the beneficiary's account ends with
+    `-RETURN` (comes back less a hundredth), `-PENDING` (taken, and never heard of) or `-DOWN`.
+    """
+
+    code: str
+
+    def execute(self, deal: Deal) -> Decimal:
+        """Return the quoted rate."""
+        return deal.quoted
+
+    def send(self, remittance: Remittance) -> Delivery:
+        """Answer by the ending of the account."""
+        account = remittance.beneficiary.get("account", "")
+        if account.endswith("-RETURN"):
+            net = remittance.amount_minor * 99 // 100
+            return Delivery(word=Word.RETURNED, net_minor=net, reference="SANDBOX")
+        if account.endswith("-DOWN"):
+            return Delivery(word=Word.NOT_SENT)
+        is_taken = account.endswith("-PENDING")
+        word = Word.ACCEPTED if is_taken else Word.CREDITED
+        return Delivery(word=word, reference="SANDBOX")
+
+    def query(self, number: str) -> Delivery:
+        """Know nothing: it keeps nothing."""
+        return Delivery(word=Word.UNKNOWN)
+
+    def recall(self, number: str) -> Delivery:
+        """Know nothing: it keeps nothing."""
+        return Delivery(word=Word.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
 class CrossBorder:
     """What asks the gate and the providers of cross-border payments.
 
     Attributes
     ----------
-    remitters : providers by code
+    remitters : providers of live payments by code; the sandbox never reaches them
     """
 
     database: Database
@@ -205,16 +242,18 @@ class CrossBorder:
 
         Refusals
         --------
-        cross_border_is_unknown, cross_border_state_forbids, provider_is_unknown
+        cross_border_is_unknown, cross_border_state_forbids, provider_is_unknown,
+        payouts_are_stopped : the reserve does not tie out
         """
         with self.database.reading() as connection:
-            for leg in table.read(connection, payment).legs:
-                self._of(leg.provider)
+            found = table.read(connection, payment)
+        for leg in found.legs:
+            self._of(found, leg)
         found, wanted = self.database.transact(lambda unit: _intend(unit, payment), actor=actor)
         for leg in found.legs:
             # One that is under way from before is asked about, and not sent again.
             if leg.no in wanted:
-                said = self._of(leg.provider).send(_request(found, leg))
+                said = self._of(found, leg).send(_request(found, leg))
                 found = self.report(payment, leg.no, said, source="answer", actor=actor)
         return found
 
@@ -227,9 +266,9 @@ class CrossBorder:
             with self.database.reading() as connection:
                 found = table.read(connection, payment)
             leg = next(one for one in found.legs if one.no == no)
-            said = self._of(leg.provider).query(leg.number)
+            said = self._of(found, leg).query(leg.number)
             if said.word is Word.NOT_SENT and leg.state is LegState.SENDING:
-                said = self._of(leg.provider).send(_request(found, leg))
+                said = self._of(found, leg).send(_request(found, leg))
             self.report(payment, no, said, source="query", actor=actor)
         return len(due)
 
@@ -246,7 +285,7 @@ class CrossBorder:
             raise CrossBorderStateForbids(payment=payment, state=found.state.value, verb="recalled")
         for leg in found.legs:
             if leg.state is LegState.SENT:
-                said = self._of(leg.provider).recall(leg.number)
+                said = self._of(found, leg).recall(leg.number)
                 found = self.report(payment, leg.no, said, source="recall", actor=actor)
         return found
 
@@ -283,12 +322,14 @@ class CrossBorder:
             buy_minor=leg.buy_minor,
             quoted=quoted,
         )
-        return self._of(leg.provider).execute(deal)
+        return self._of(cross, leg).execute(deal)
 
-    def _of(self, code: str) -> Remitter:
-        found = self.remitters.get(code)
+    def _of(self, cross: Cross, leg: Leg) -> Remitter:
+        if cross.mode is Mode.SANDBOX:
+            return SandboxRemitter(leg.provider)
+        found = self.remitters.get(leg.provider)
         if found is None:
-            raise ProviderIsUnknown(provider=code)
+            raise ProviderIsUnknown(provider=leg.provider)
         return found
 
 
@@ -380,6 +421,8 @@ def _intend(unit: UnitOfWork, payment: UUID) -> tuple[Cross, frozenset[int]]:
     found = locked(unit, payment, None)
     if found.state is not CrossState.CONVERTED:
         raise CrossBorderStateForbids(payment=payment, state=found.state.value, verb="sent")
+    # Client money leaves by this: not while the reserve is off.
+    must_not_be_stopped(unit.connection, found.mode, found.buy)
     wanted = [leg for leg in found.legs if leg.state is LegState.CONVERTED]
     for leg in wanted:
         after = replace(leg, state=LegState.SENDING, next_query_at=unit.now + _ASK_AGAIN)

@@ -46,6 +46,7 @@ from steelyard.payments.model.fx import (
 from steelyard.payments.model.fx_backtest import Backtest, backtest
 from steelyard.payments.model.fx_refusals import (
     HeldRateIsUnknown,
+    MarginIsBackdated,
     MarginIsMalformed,
     RateIsHeld,
     RateIsOwnWork,
@@ -82,6 +83,7 @@ __all__ = [
     "KnownTick",
     "Lock",
     "Margin",
+    "MarginIsBackdated",
     "MarginIsMalformed",
     "PairTotal",
     "Position",
@@ -218,15 +220,18 @@ def set_margin(unit: UnitOfWork, margin: Margin) -> Margin:
 
     Refusals
     --------
-    margin_is_malformed, unknown_currency
+    margin_is_malformed, margin_is_backdated, unknown_currency
     """
     for one in (margin.sell, margin.buy):
         if one != ANY:
             Currency.of(one)
-    if not 0 <= margin.margin_ppm <= MOST_MARGIN_PPM or margin.starts_at < unit.now:
+    if not 0 <= margin.margin_ppm <= MOST_MARGIN_PPM:
         raise MarginIsMalformed(margin_ppm=margin.margin_ppm, most_ppm=MOST_MARGIN_PPM)
-    if not table.insert_margin(unit.connection, margin, by=unit.actor):
-        raise MarginIsMalformed(margin_ppm=margin.margin_ppm, most_ppm=MOST_MARGIN_PPM)
+    is_new = margin.starts_at >= unit.now and table.insert_margin(
+        unit.connection, margin, by=unit.actor
+    )
+    if not is_new:
+        raise MarginIsBackdated(starts_at=margin.starts_at.isoformat())
     audit(
         unit,
         action="payments.set_fx_margin",

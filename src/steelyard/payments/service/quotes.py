@@ -20,6 +20,7 @@ from steelyard.payments.model.fx_refusals import (
     BalanceDoesNotCover,
     BothSidesAreGiven,
     ConversionIsUnknown,
+    ConversionReturnExceeds,
     NoSideIsGiven,
     OwnCurrencyIsShort,
     QuoteHasExpired,
@@ -63,6 +64,7 @@ __all__ = [
     "BothSidesAreGiven",
     "Conversion",
     "ConversionIsUnknown",
+    "ConversionReturnExceeds",
     "Lock",
     "NoSideIsGiven",
     "OwnCurrencyIsShort",
@@ -357,12 +359,16 @@ def convert_back(
 
     Refusals
     --------
-    conversion_is_unknown; quote_is_too_small : more than is left; rate_is_stale, rate_is_held
+    conversion_is_unknown, conversion_return_exceeds; at spot rate_is_stale, rate_is_held
     """
     found = table.read_conversion(unit.connection, conversion, lock=True)
     after = found.back_minor + buy_minor
     if buy_minor <= 0 or after > found.buy_minor:
-        raise QuoteIsTooSmall(amount_minor=buy_minor, currency=found.buy)
+        raise ConversionReturnExceeds(
+            conversion=conversion,
+            left_minor=found.buy_minor - found.back_minor,
+            amount_minor=buy_minor,
+        )
     if at_rate is ReturnRate.ORIGINAL:
         # Parts of one conversion never give back more than was paid: the total is rounded, twice.
         given = found.sell_minor * after // found.buy_minor
