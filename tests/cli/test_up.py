@@ -139,6 +139,8 @@ def test_it_lives_survives_and_goes_on(home: Path) -> None:
         assert consumers[0]["dead_letters"] == 0
         books = {row["book"]: row for row in up.run("ledger", "verify")}
         assert all(row["sound"] for row in books.values())
+        (day,) = up.run("payments", "day")
+        assert [tie["why"] for tie in day["tie_outs"]] == ["ties_out"]
         assert len(up.run("parties", "code", "maker")["code"]) == 6
         assert up.refusal("parties", "rotate-keys", "--new") == "platform_is_running"
     finally:
