@@ -437,6 +437,7 @@ def open_sale(url: str, plan: Plan) -> Iterator[Sale]:
         _make_known(database, opened)
         clock.shift = timedelta(0)
         routes.forget()
+        routes.book(MODE, clock.now())
         yield Sale(database, clock, stage, channels, routes, opened, slowness)
     finally:
         opened.close()

@@ -246,10 +246,6 @@ def take(unit: UnitOfWork, begins: Sequence[Spending]) -> list[LimitIsReached | 
     -------
     list of LimitIsReached or None
         One for each; None: it was counted. One that is refused takes nothing.
-
-    Refusals
-    --------
-    institution_is_not_open
     """
     answers: list[LimitIsReached | None] = [None] * len(begins)
     for mode in {one.mode for one in begins}:
@@ -262,7 +258,11 @@ def take(unit: UnitOfWork, begins: Sequence[Spending]) -> list[LimitIsReached | 
 
 
 def _take(unit: UnitOfWork, mode: Mode, begins: Sequence[Spending]) -> list[LimitIsReached | None]:
-    on = _today(unit, mode)
+    try:
+        on = _today(unit, mode)
+    except institution.InstitutionIsNotOpen:
+        # A mode without books has no limits either: none can be drafted.
+        return [None] * len(begins)
     bounds = _bounds(unit.connection, begins, on)
     if not any(bounds):
         return [None] * len(begins)
