@@ -53,8 +53,10 @@ class BeneficiaryIn(BodyIn):
     """Who is to be credited, and where."""
 
     name: Short
-    account: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,34}$")]
-    bank: Annotated[str, Field(pattern=r"^[A-Z0-9]{8,11}$", description="BIC")]
+    account: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,34}$", examples=["US-0042"])]
+    bank: Annotated[
+        str, Field(pattern=r"^[A-Z0-9]{8,11}$", description="BIC", examples=["BANKUS33"])
+    ]
 
 
 class CrossIn(BodyIn):
