@@ -50,7 +50,7 @@ def _books(draw: st.DrawFn) -> RateBook:
     return RateBook(sides)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     book=_books(),
     way=st.lists(st.sampled_from(_UNITS), min_size=2, max_size=4, unique=True),
