@@ -63,7 +63,11 @@ class CrossIn(BodyIn):
     """A payment to plan; its quote fixes both amounts."""
 
     mode: institution.Mode = institution.Mode.LIVE
-    merchant: UUID | None = Field(None, description="for staff; a merchant's key has its own")
+    merchant: UUID | None = Field(
+        None,
+        description="for staff; a merchant's key has its own",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
     payment_no: Word
     quote: UUID
     beneficiary: BeneficiaryIn
