@@ -14,7 +14,7 @@ from steelyard.base.http import Caller
 from steelyard.cases import reading as case_reading
 from steelyard.kernel import SteppingClock
 from steelyard.parties import approvals
-from steelyard.payments import custody, payouts, tieout
+from steelyard.payments import custody, day, payouts, tieout
 from steelyard.payments.model.channel import Finding, Said
 from steelyard.payments.model.custody_csv import CustodyStatementIsUnreadable, read_statement
 from steelyard.payments.model.settlement import SettlementState
@@ -320,3 +320,21 @@ def test_a_channel_that_pays_in_before_its_payment_is_known_is_a_channel(vault: 
     vault.database.transact(lambda unit: evidence.report(unit, [known]))
     assert vault.has(TRANSIT) == 0
     assert open_cases(vault, "payments.custody_line") == 0
+
+
+def test_a_misstated_day_is_fetched_again_until_it_is_corrected(vault: Vault) -> None:
+    hands = day.Hands(channels=vault.desk, payees=vault.payees, custodian=vault.bank)
+
+    def why(on: date) -> list[str]:
+        return [one.why for one in day.tie_out(vault.database, LIVE, on, hands)]
+
+    vault.script("statement", "misstate", cents=1, times=2)
+    vault.deposit(0, "D-0")
+    vault.at(NEXT_MORNING)
+    assert why(DAY) == ["lines_do_not_add_up"]
+    vault.tick(timedelta(days=1))
+    assert why(TOMORROW) == ["statement_is_missing"]
+    assert stop(vault) is not None
+    vault.tick(timedelta(days=1))
+    assert why(TOMORROW + timedelta(days=1)) == ["ties_out"]
+    assert stop(vault) is None

@@ -337,8 +337,8 @@ def tie_out(
 ) -> tuple[tieout.TieOut, ...]:
     """Fetch the custodian's statements through a day, and tie the reserve out for it.
 
-    Statements that are missing since the last one are fetched first, in their order: each goes on
-    where the one before ended.
+    Statements that are missing since the last one that can be believed are fetched first, in their
+    order: each goes on where the one before ended.
 
     Refusals
     --------
@@ -349,7 +349,9 @@ def tie_out(
     for account in _accounts(database, mode):
         if hands.custodian is not None:
             for missing in _missing(database, account, on):
-                custody.fetch(database, hands.custodian, account, missing, actor=how.actor)
+                said = custody.fetch(database, hands.custodian, account, missing, actor=how.actor)
+                if said is not None and said.fault is not None:
+                    break  # what follows goes on where this one ends, once it is corrected
         made.append(tieout.make(database, account, on, actor=how.actor))
     return tuple(made)
 

@@ -130,10 +130,10 @@ def newest(
 def last_before(
     connection: sa.Connection, mode: Mode, currency: str, on: date
 ) -> CustodyStatement | None:
-    """Return the newest edition of the last day before one that has a statement."""
+    """Return the statement of the last day before one that has one which can be believed."""
     return _one(
         connection,
-        "on_day < :on ORDER BY on_day DESC, edition DESC LIMIT 1",
+        "on_day < :on AND fault IS NULL ORDER BY on_day DESC, edition DESC LIMIT 1",
         {"mode": mode.value, "currency": currency, "on": on},
     )
 
