@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx
@@ -126,8 +127,18 @@ def test_every_example_of_a_write_can_be_sent_and_is_answered_in_order(house: Ho
         for parameter in operation.get("parameters", ()):
             if parameter["in"] == "path":
                 told = told.replace(f"{{{parameter['name']}}}", str(parameter["example"]))
-        content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-        answer = house.write(told, content.get("example"))
+        query = {
+            parameter["name"]: parameter["example"]
+            for parameter in operation.get("parameters", ())
+            if parameter["in"] == "query" and parameter.get("required")
+        }
+        told += f"?{urlencode(query)}" if query else ""
+        content = operation.get("requestBody", {}).get("content", {})
+        if "application/octet-stream" in content:
+            headers = {"Idempotency-Key": uuid4().hex}
+            answer = house.client.post(told, content=b"a file", headers=headers)
+        else:
+            answer = house.write(told, content.get("application/json", {}).get("example"))
         assert answer.status_code != 500, (told, answer.text)
         if answer.status_code >= 400 and not is_stripes(operation, answer):
             code = answer.json()["code"]

@@ -44,7 +44,11 @@ _KEY = (*_OPEN_APP, apps.AppKeyIsUnknown, api_keys.ApiKeyIsRevoked)
 class AppIn(BodyIn):
     """An app to open."""
 
-    merchant: UUID | None = Field(default=None, description="for staff; a merchant's own is its")
+    merchant: UUID | None = Field(
+        default=None,
+        description="for staff; a merchant's own is its",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
     mode: orders.Mode = orders.Mode.SANDBOX
     name: Text
 

@@ -38,7 +38,11 @@ _MOST_TEXT = 32 * 1024 * 1024
 class BatchIn(BodyIn):
     """A file of debits."""
 
-    merchant: UUID | None = Field(None, description="for staff; a merchant's key has its own")
+    merchant: UUID | None = Field(
+        None,
+        description="for staff; a merchant's key has its own",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
     mode: orders.Mode = orders.Mode.LIVE
     name: Annotated[str, Field(min_length=1, max_length=200, examples=["rent-2026-03.csv"])]
     content: Annotated[str, Field(min_length=1, max_length=_MOST_TEXT, description="the CSV")]

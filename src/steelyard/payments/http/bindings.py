@@ -25,7 +25,11 @@ Whose = Annotated[UUID | None, Query(description="for staff; a customer has his 
 class BindIn(BodyIn):
     """The four factors; they are checked with the bank and not kept."""
 
-    customer: UUID | None = Field(None, description="for staff; a customer has his own")
+    customer: UUID | None = Field(
+        None,
+        description="for staff; a customer has his own",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
     name: SecretStr
     id_number: SecretStr
     card_number: SecretStr
@@ -49,7 +53,11 @@ class ConfirmIn(BodyIn):
 class WhoseIn(BodyIn):
     """Whose card it is."""
 
-    customer: UUID | None = Field(None, description="for staff; a customer has his own")
+    customer: UUID | None = Field(
+        None,
+        description="for staff; a customer has his own",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
 
 
 class BindingOut(BaseModel):

@@ -56,7 +56,11 @@ Merchant = Annotated[UUID | None, Query(description="for staff; a merchant has i
 class ScanCodeIn(BodyIn):
     """A code to hang."""
 
-    merchant: UUID | None = Field(None, description="for staff; a merchant has its own")
+    merchant: UUID | None = Field(
+        None,
+        description="for staff; a merchant has its own",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
     app: Word = "default"
     mode: orders.Mode = orders.Mode.LIVE
     terminal: Word | None = None
@@ -88,7 +92,11 @@ class ScanCodeOut(BaseModel):
 class DownIn(BodyIn):
     """Whose code it is."""
 
-    merchant: UUID | None = Field(None, description="for staff; a merchant has its own")
+    merchant: UUID | None = Field(
+        None,
+        description="for staff; a merchant has its own",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
 
 
 class ScannedIn(BodyIn):
@@ -110,7 +118,11 @@ class ScannedOut(BaseModel):
 class ShowIn(BodyIn):
     """Which card is paid with."""
 
-    customer: UUID | None = Field(None, description="for staff; a customer has his own")
+    customer: UUID | None = Field(
+        None,
+        description="for staff; a customer has his own",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
     binding: UUID
 
 

@@ -28,7 +28,11 @@ _MOST = 10**13
 class PersonIn(BodyIn):
     """What a person of a company may."""
 
-    company: UUID | None = Field(None, description="for staff; a company has its own")
+    company: UUID | None = Field(
+        None,
+        description="for staff; a company has its own",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
     person: Word = Field(description="as he signs his requests")
     may_make: bool
     may_check: bool
@@ -57,7 +61,11 @@ class PersonOut(BaseModel):
 class SubmitIn(BodyIn):
     """A payment that a maker makes; one of both names it."""
 
-    company: UUID | None = Field(None, description="for staff; a company has its own")
+    company: UUID | None = Field(
+        None,
+        description="for staff; a company has its own",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
     payment: UUID | None = Field(None, description="an order that is for the company")
     page: Annotated[str | None, Field(pattern=r"^[0-9A-Za-z_-]{43}$")] = Field(
         None,
@@ -70,7 +78,11 @@ class SubmitIn(BodyIn):
 class DecideIn(BodyIn):
     """Whose payment it is."""
 
-    company: UUID | None = Field(None, description="for staff; a company has its own")
+    company: UUID | None = Field(
+        None,
+        description="for staff; a company has its own",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
 
 
 class RejectIn(DecideIn):

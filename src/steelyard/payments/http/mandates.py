@@ -48,7 +48,11 @@ _SHOWN = 4
 class MandateIn(BodyIn):
     """What a merchant asks a customer to be allowed to take from him."""
 
-    merchant: UUID | None = Field(None, description="for staff; a merchant's key has its own")
+    merchant: UUID | None = Field(
+        None,
+        description="for staff; a merchant's key has its own",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
     customer: UUID
     mode: orders.Mode = orders.Mode.LIVE
     mandate_no: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$")]

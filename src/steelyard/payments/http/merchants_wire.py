@@ -69,7 +69,9 @@ class MerchantIn(BodyIn):
     legal_name: Text
     number: Annotated[str, Field(max_length=40, examples=["91110000600037341L"])]
     country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "CN"
-    industry: Annotated[str, Field(pattern=r"^[0-9]{4}$", description="ISO 18245")]
+    industry: Annotated[
+        str, Field(pattern=r"^[0-9]{4}$", description="ISO 18245", examples=["5499"])
+    ]
     licence_no: Annotated[str, Field(min_length=1, max_length=40)]
     licence_until_on: date | None = None
     owners: Annotated[list[OwnerIn], Field(min_length=1, max_length=20)]

@@ -14,7 +14,8 @@ from steelyard.payments import notices_in
 router = APIRouter(prefix="/v1/payments", tags=["payments"])
 
 ChannelCode = Annotated[
-    str, Path(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="code of the channel")
+    str,
+    Path(examples=["uni"], pattern=r"^[a-z][a-z0-9_]{0,39}$", description="code of the channel"),
 ]
 
 

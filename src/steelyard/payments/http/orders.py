@@ -125,7 +125,11 @@ class PayIn(BodyIn):
 class OrderIn(BodyIn):
     """What a merchant asks a payer for; with `pay` it is tried at once."""
 
-    merchant: UUID | None = Field(None, description="for staff; a merchant's key has its own")
+    merchant: UUID | None = Field(
+        None,
+        description="for staff; a merchant's key has its own",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
     app: Word = "default"
     mode: orders.Mode = orders.Mode.LIVE
     order_no: Annotated[

@@ -239,7 +239,11 @@ class HistoryOut(BaseModel):
 class OwnerIn(BodyIn):
     """Who is to look at it."""
 
-    owner: str = Field(pattern="^[a-z]+:[^ ]{1,80}$", description="actor, `staff:<id>`")
+    owner: str = Field(
+        pattern="^[a-z]+:[^ ]{1,80}$",
+        description="actor, `staff:<id>`",
+        examples=["staff:01920000-0000-7000-8000-000000000001"],
+    )
 
 
 class YesIn(BodyIn):

@@ -43,7 +43,11 @@ TransferId = Annotated[UUID, Path(description="id of the transfer")]
 class TransferIn(BodyIn):
     """Money from one merchant of a platform to another."""
 
-    platform: UUID | None = Field(None, description="for staff; a platform's key has its own")
+    platform: UUID | None = Field(
+        None,
+        description="for staff; a platform's key has its own",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
     mode: orders.Mode = orders.Mode.LIVE
     transfer_no: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/-]{1,64}$", examples=["T-1"])]
     from_merchant: UUID

@@ -21,10 +21,10 @@ from steelyard.payments.model.clearing import ClearingState
 from steelyard.payments.model.custody import Custodian, CustodyAccount
 from steelyard.payments.model.day import (
     ChannelLine,
-    DayIsNotOver,
     DayReport,
     DayStep,
     MerchantLine,
+    PaymentDayIsNotOver,
     StepDone,
 )
 from steelyard.payments.model.fees import day_of
@@ -47,12 +47,12 @@ from steelyard.payments.store import tieout as tie_table
 __all__ = [
     "ChannelLine",
     "Channels",
-    "DayIsNotOver",
     "DayReport",
     "DayStep",
     "Hands",
     "How",
     "MerchantLine",
+    "PaymentDayIsNotOver",
     "StepDone",
     "due_on",
     "gate_days",
@@ -143,7 +143,7 @@ def run(
     Refusals
     --------
     institution_is_not_open
-    day_is_not_over : of a channel with payments; its trade is kept
+    payment_day_is_not_over : of a channel with payments; its trade is kept
     """
     how = how or How()
     with database.engine.connect() as connection:
@@ -196,7 +196,7 @@ def _close(
         found = clearing.list_days(connection, mode, on=on)
     for day in found:
         if day.state in (ClearingState.OPEN, ClearingState.CUT_OFF):
-            raise DayIsNotOver(on=on, channel=day.channel, closes_at=day.closes_at)
+            raise PaymentDayIsNotOver(on=on, channel=day.channel, closes_at=day.closes_at)
     return {"channels": [day.channel for day in found]}
 
 

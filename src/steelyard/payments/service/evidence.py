@@ -24,7 +24,7 @@ from steelyard.payments.model.attempts import (
     next_query,
     reduce,
 )
-from steelyard.payments.model.channel import Decline, Finding, Said
+from steelyard.payments.model.channel import Decline, Finding
 from steelyard.payments.model.orders import Order, OrderState
 from steelyard.payments.service import facts, institution, limits
 from steelyard.payments.store import attempts as table
