@@ -46,7 +46,11 @@ class BindIn(BodyIn):
 class ConfirmIn(BodyIn):
     """The code that was sent."""
 
-    customer: UUID | None = None
+    customer: UUID | None = Field(
+        None,
+        description="for staff; a customer has his own",
+        examples=["01920000-0000-7000-8000-000000000001"],
+    )
     code: Annotated[str, Field(pattern=r"^[0-9]{6}$", examples=["492039"])]
 
 

@@ -24,7 +24,7 @@ from steelyard.base.http import (
     writing,
 )
 from steelyard.kernel import CursorIsInvalid
-from steelyard.payments import cross_border, cross_border_desk, institution, quotes
+from steelyard.payments import cross_border, cross_border_desk, institution, orders, quotes
 from steelyard.payments.http.clearing import staff_only
 from steelyard.payments.http.wire import (
     Code,
@@ -291,7 +291,12 @@ def list_arrivals(read: Reads, mode: Which = institution.Mode.LIVE) -> ArrivalsO
     response_model=CrossOut,
     status_code=201,
     responses=refusals(
-        *_QUOTE, cross_border.NoProviderFits, cross_border.CrossBorderNoWasUsed, write=True
+        *_QUOTE,
+        orders.PaymentMerchantIsUnknown,
+        orders.PaymentMerchantIsNotActive,
+        cross_border.NoProviderFits,
+        cross_border.CrossBorderNoWasUsed,
+        write=True,
     ),
 )
 def make_payment(body: CrossIn, write: Exchanges) -> Response:

@@ -172,7 +172,12 @@ def show_settlement(read: Reads, id: SettlementId) -> SettlementOut:
 @router.post(
     "/settlements/run",
     response_model=SettlementsOut,
-    responses=refused_by(payouts.PayoutsAreStopped, custody.CustodyAccountIsUnknown, write=True),
+    responses=refused_by(
+        institution.InstitutionIsNotOpen,
+        payouts.PayoutsAreStopped,
+        custody.CustodyAccountIsUnknown,
+        write=True,
+    ),
 )
 def run_settlements(body: RunIn, write: Clears) -> Response:
     """Calculate a day's settlements, each once, and pay what is approved."""

@@ -162,7 +162,9 @@ def list_custody(read: Reads, mode: Which = institution.Mode.LIVE) -> CustodiesO
 @router.post(
     "/custody",
     response_model=DoneOut,
-    responses=refused_by(custody.CustodyAccountIsAnother, write=True),
+    responses=refused_by(
+        institution.InstitutionIsNotOpen, custody.CustodyAccountIsAnother, write=True
+    ),
 )
 def open_custody(body: CustodyIn, write: Clears) -> Response:
     """Say where the reserve of a mode lies; it is said once."""
@@ -217,7 +219,9 @@ def list_tie_outs(
 @router.post(
     "/tie-outs",
     response_model=TieOutsOut,
-    responses=refused_by(custody.CustodyStatementIsUnreadable, write=True),
+    responses=refused_by(
+        institution.InstitutionIsNotOpen, custody.CustodyStatementIsUnreadable, write=True
+    ),
 )
 def make_tie_out(body: TieOutIn, write: Clears) -> Response:
     """Fetch the custodian's statement of a day, book it, and tie the reserve out."""

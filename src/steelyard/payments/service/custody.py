@@ -91,15 +91,17 @@ def open_account(
 
     Refusals
     --------
+    institution_is_not_open
     custody_account_is_another : it lies elsewhere already
     """
+    books = institution.read(unit.connection, mode)
     wanted = CustodyAccount(mode, currency, account, own_account)
     if not table.insert_account(unit.connection, wanted, unit.now):
         found = table.account(unit.connection, mode, currency)
         if found != wanted:
             raise CustodyAccountIsAnother(mode=mode.value, currency=currency, account=found.account)
         return found
-    open_own(unit, institution.read(unit.connection, mode), currency)
+    open_own(unit, books, currency)
     audit(
         unit,
         action="payments.open_custody",
