@@ -16,12 +16,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import wechatpayv3
+from alipay.aop.api import DefaultAlipayClient
+from wechatpayv3 import core as wechat_core
 
 from tests.payments.outside import Outside, mailbox, running_outside
-
-wechatpayv3 = pytest.importorskip("wechatpayv3")
-wechat_core = pytest.importorskip("wechatpayv3.core")
-aop = pytest.importorskip("alipay.aop.api.DefaultAlipayClient")
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +182,7 @@ def alipay(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> Any:
 
         config.server_url = f"{outside.url}/gateway.do"
         monkeypatch.setattr(WebUtils, "get_http_connection", connect)
-    return aop.DefaultAlipayClient(config)
+    return DefaultAlipayClient.DefaultAlipayClient(config)
 
 
 def ask(client: Any, verb: str, **content: str) -> dict[str, Any]:
